@@ -1,0 +1,48 @@
+import { type Static, Type } from 'typebox'
+import { PlacementState } from './devices.ts'
+import { Id, Labels, Name, Sha256, Timestamp } from './schema.ts'
+
+export const DeploymentRequest = Type.Object(
+  {
+    name: Name,
+    model: Name,
+    version: Name,
+    variants: Type.Optional(
+      Type.Union([Type.Literal('auto'), Type.Array(Type.String(), { minItems: 1 })], { default: 'auto' })
+    ),
+    selector: Type.Optional(Labels),
+    allowUnproven: Type.Optional(Type.Boolean({ default: false })),
+    rollout: Type.Optional(Type.Object({ strategy: Type.Literal('all') }))
+  },
+  { additionalProperties: false }
+)
+export type DeploymentRequest = Static<typeof DeploymentRequest>
+
+export const DeploymentPhase = Type.Enum(['progressing', 'ready', 'paused', 'rolling-back', 'rolled-back', 'failed'])
+export type DeploymentPhase = Static<typeof DeploymentPhase>
+
+export const Placement = Type.Object({
+  device: Id,
+  deviceName: Type.String(),
+  runtime: Type.Union([Type.String(), Type.Null()]),
+  variant: Type.Union([Type.String(), Type.Null()]),
+  artifact: Type.Union([Sha256, Type.Null()]),
+  state: PlacementState,
+  reason: Type.Optional(Type.String()),
+  measured: Type.Optional(Type.Array(Type.Object({ variant: Type.String(), p50Ms: Type.Number() }))),
+  updatedAt: Timestamp
+})
+export type Placement = Static<typeof Placement>
+
+export const Deployment = Type.Object({
+  name: Name,
+  model: Name,
+  version: Name,
+  variants: Type.Union([Type.Literal('auto'), Type.Array(Type.String())]),
+  selector: Labels,
+  allowUnproven: Type.Boolean(),
+  phase: DeploymentPhase,
+  devices: Type.Array(Placement),
+  createdAt: Timestamp
+})
+export type Deployment = Static<typeof Deployment>

@@ -1,0 +1,101 @@
+import { type Static, Type } from 'typebox'
+import { Id, Labels, Name, PageQuery, Sha256, Timestamp } from './schema.ts'
+
+export const Capability = Type.Enum(['infer', 'convert'])
+export type Capability = Static<typeof Capability>
+export const RuntimeName = Type.Enum(['litert', 'tfjs-tflite'])
+export type RuntimeName = Static<typeof RuntimeName>
+export const RuntimeInfo = Type.Object({ name: RuntimeName, version: Type.String() })
+export type RuntimeInfo = Static<typeof RuntimeInfo>
+
+export const JoinTokenRequest = Type.Object(
+  {
+    labels: Type.Optional(Labels),
+    capabilities: Type.Optional(Type.Array(Capability, { minItems: 1 })),
+    ttlMs: Type.Optional(Type.Integer({ minimum: 1000, maximum: 30 * 86_400_000, default: 3_600_000 })),
+    uses: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000, default: 1 }))
+  },
+  { additionalProperties: false }
+)
+export type JoinTokenRequest = Static<typeof JoinTokenRequest>
+export const JoinToken = Type.Object({ id: Id, token: Type.String(), expiresAt: Timestamp })
+export type JoinToken = Static<typeof JoinToken>
+
+export const DeviceFacts = Type.Object({
+  arch: Type.String(),
+  os: Type.String(),
+  cpuModel: Type.String(),
+  cores: Type.Integer(),
+  memoryBytes: Type.Integer(),
+  diskFreeBytes: Type.Integer(),
+  runtimes: Type.Array(RuntimeInfo),
+  agentVersion: Type.Optional(Type.String())
+})
+export type DeviceFacts = Static<typeof DeviceFacts>
+
+export const DeviceHealth = Type.Object({
+  cpuPercent: Type.Number(),
+  memoryUsedBytes: Type.Integer(),
+  temperatureC: Type.Optional(Type.Number()),
+  throttled: Type.Optional(Type.Boolean()),
+  rssBytes: Type.Integer(),
+  loadAverage: Type.Optional(Type.Number()),
+  at: Timestamp
+})
+export type DeviceHealth = Static<typeof DeviceHealth>
+
+export const Slots = Type.Object({ infer: Type.Integer({ minimum: 0 }), convert: Type.Integer({ minimum: 0 }) })
+export type Slots = Static<typeof Slots>
+
+export const PLACEMENT_STATES = [
+  'pending',
+  'fetching',
+  'verifying',
+  'loading',
+  'checking',
+  'ready',
+  'failed',
+  'ineligible'
+] as const
+export const PlacementState = Type.Enum([...PLACEMENT_STATES])
+export type PlacementState = Static<typeof PlacementState>
+
+export const DeviceState = Type.Enum(['online', 'offline', 'cordoned', 'draining', 'revoked'])
+export type DeviceState = Static<typeof DeviceState>
+
+export const Device = Type.Object({
+  id: Id,
+  name: Type.String(),
+  state: DeviceState,
+  labels: Labels,
+  taints: Type.Array(Type.String()),
+  capabilities: Type.Array(Capability),
+  facts: DeviceFacts,
+  capacity: Type.Object({ slots: Type.Integer(), convertSlots: Type.Integer() }),
+  health: Type.Union([DeviceHealth, Type.Null()]),
+  models: Type.Array(
+    Type.Object({ artifact: Sha256, deployment: Type.String(), variant: Type.String(), state: PlacementState })
+  ),
+  lastSeenAt: Type.Union([Timestamp, Type.Null()])
+})
+export type Device = Static<typeof Device>
+
+export const DeviceQuery = Type.Intersect([
+  PageQuery,
+  Type.Object({
+    state: Type.Optional(DeviceState),
+    label: Type.Optional(Type.String({ description: 'key=value' })),
+    capability: Type.Optional(Capability)
+  })
+])
+export type DeviceQuery = Static<typeof DeviceQuery>
+
+export const DevicePatch = Type.Object(
+  {
+    name: Type.Optional(Name),
+    labels: Type.Optional(Labels),
+    taints: Type.Optional(Type.Array(Type.String({ maxLength: 128 }), { maxItems: 64 }))
+  },
+  { additionalProperties: false, minProperties: 1 }
+)
+export type DevicePatch = Static<typeof DevicePatch>
