@@ -1,0 +1,52 @@
+import { AccessRegistry } from './access.ts'
+import { type Connection, type ConnectionOptions, openConnection } from './connection.ts'
+import { DeploymentRegistry } from './deployments.ts'
+import { DeviceRegistry } from './devices.ts'
+import { IdempotencyRegistry } from './idempotency.ts'
+import { MeasurementRegistry } from './measurements.ts'
+import { ModelRegistry } from './models.ts'
+
+export type { ApiKeyIdentity } from './access.ts'
+export type { PlacementWrite } from './deployments.ts'
+export type { DeviceRecord, NewDevice, OpenedSession } from './devices.ts'
+export type { StoredAnswer } from './idempotency.ts'
+export { isUuid, newId, newSecret } from './ids.ts'
+export * from './job-record.ts'
+export * from './jobs-claim.ts'
+export * from './jobs-end.ts'
+export * from './jobs-read.ts'
+export * from './jobs-submit.ts'
+export * from './jobs-sweep.ts'
+export type { LatencySeries } from './measurements.ts'
+export type { NewVariant, NewVersion } from './models.ts'
+export type { PageOf } from './paging.ts'
+
+/** Everything that Postgres holds. Job statements are functions on `pool`. */
+export type Registry = {
+  pool: Connection['pool']
+  access: AccessRegistry
+  devices: DeviceRegistry
+  models: ModelRegistry
+  deployments: DeploymentRegistry
+  measurements: MeasurementRegistry
+  idempotency: IdempotencyRegistry
+  ping(): Promise<void>
+  close(): Promise<void>
+}
+
+export function openRegistry(options: ConnectionOptions): Registry {
+  const db = openConnection(options)
+  return {
+    pool: db.pool,
+    access: new AccessRegistry(db),
+    devices: new DeviceRegistry(db),
+    models: new ModelRegistry(db),
+    deployments: new DeploymentRegistry(db),
+    measurements: new MeasurementRegistry(db),
+    idempotency: new IdempotencyRegistry(db),
+    async ping() {
+      await db.pool.query('SELECT 1')
+    },
+    close: () => db.close()
+  }
+}

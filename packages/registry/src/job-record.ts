@@ -1,0 +1,111 @@
+import type {
+  Attempt,
+  Datatype,
+  Job,
+  JobError,
+  JobKind,
+  JobProgress,
+  JobState,
+  Labels,
+  TensorHeader
+} from '@skerry/contracts'
+
+export type StoredTensor = TensorHeader & { blob?: string }
+/** `payload` of an inference job: the tensors' headers; their inline bytes lie in `inputs`, in this order. */
+export type InferencePayload = { inputs: StoredTensor[]; outputs: { name: string; datatype: Datatype }[] }
+
+export type NewJob = {
+  id: string
+  kind: JobKind
+  pool: string
+  priority: number
+  model: string | null
+  version: string | null
+  deployment: string | null
+  payload: unknown
+  inputs: Uint8Array | null
+  targetDeviceId: string | null
+  selector: Labels
+  maxAttempts: number
+  ttlMs: number
+  idempotencyKey: string | null
+  requestHash: Uint8Array | null
+}
+
+/** A job in BullMQ: which row, and which of its lives. */
+export type QueuedJob = { id: string; epoch: number; pool: string; priority: number }
+
+export type JobRow = {
+  id: string
+  kind: JobKind
+  state: JobState
+  pool: string
+  priority: number
+  model: string | null
+  version: string | null
+  deployment: string | null
+  payload: unknown
+  inputs: Buffer | null
+  target_device_id: string | null
+  selector: Labels
+  epoch: number
+  max_attempts: number
+  device_id: string | null
+  session: number | null
+  variant: string | null
+  runtime: string | null
+  queued_at: Date
+  started_at: Date | null
+  lease_expires_at: Date | null
+  attempts: Attempt[]
+  runtime_kills: number
+  progress: JobProgress | null
+  result: unknown
+  outputs: Buffer | null
+  error: JobError | null
+  request_hash: Buffer | null
+  created_at: Date
+  expires_at: Date
+  ended_at: Date | null
+}
+
+/** `outputs` of an inference job's result: headers in the row's `result`, inline bytes in `outputs`. */
+export type InferenceResult = { outputs: StoredTensor[] }
+
+export const runningAttempt = (row: JobRow): Attempt[] =>
+  row.state === 'running' && row.device_id !== null && row.started_at !== null
+    ? [
+        {
+          number: row.attempts.length + 1,
+          epoch: row.epoch,
+          device: row.device_id,
+          variant: row.variant,
+          runtime: row.runtime,
+          startedAt: row.started_at.toISOString(),
+          endedAt: null,
+          timings: {
+            queueMs: row.started_at.getTime() - row.queued_at.getTime(),
+            dispatchMs: 0,
+            transportMs: 0,
+            inferenceMs: 0
+          }
+        }
+      ]
+    : []
+
+/** The job as callers see it, without outputs: those may lie in blobs, and reading them is not this package's. */
+export const toJob = (row: JobRow): Omit<Job, 'outputs'> => ({
+  id: row.id,
+  kind: row.kind,
+  state: row.state,
+  model: row.model,
+  version: row.version,
+  priority: row.priority,
+  attempts: [...row.attempts, ...runningAttempt(row)],
+  ...(row.progress === null ? {} : { progress: row.progress }),
+  ...(row.kind === 'inference' || row.result === null ? {} : { result: row.result }),
+  ...(row.error === null ? {} : { error: row.error }),
+  createdAt: row.created_at.toISOString(),
+  expiresAt: row.expires_at.toISOString(),
+  endedAt: row.ended_at?.toISOString() ?? null
+})

@@ -1,0 +1,128 @@
+import type { JobProgress, Labels } from '@skerry/contracts'
+import type pg from 'pg'
+import type { JobRow, QueuedJob } from './job-record.ts'
+
+export type Claim = {
+  id: string
+  epoch: number
+  deviceId: string
+  session: number
+  variant: string | null
+  runtime: string | null
+  leaseMs: number
+}
+
+/**
+ * Gives queued jobs to devices. Only the rows that were still queued in this epoch, and not past their expiry, come back:
+ * whatever BullMQ delivered twice or too late is dropped here.
+ */
+export async function claimJobs(pool: pg.Pool, claims: Claim[]): Promise<JobRow[]> {
+  const { rows } = await pool.query<JobRow>(
+    `UPDATE jobs SET state = 'running', device_id = c.device_id, session = c.session, variant = c.variant,
+       runtime = c.runtime, started_at = now(), lease_expires_at = now() + c.lease_ms * interval '1 millisecond',
+       progress = NULL
+     FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::int[], $5::text[], $6::text[], $7::int[])
+       AS c(id, epoch, device_id, session, variant, runtime, lease_ms)
+     WHERE jobs.id = c.id AND jobs.epoch = c.epoch AND jobs.state = 'queued' AND jobs.expires_at > now()
+     RETURNING jobs.*`,
+    [
+      claims.map((c) => c.id),
+      claims.map((c) => c.epoch),
+      claims.map((c) => c.deviceId),
+      claims.map((c) => c.session),
+      claims.map((c) => c.variant),
+      claims.map((c) => c.runtime),
+      claims.map((c) => c.leaseMs)
+    ]
+  )
+  return rows
+}
+
+/** What the scheduler needs to place a fetched job; rows that are no longer queued in that epoch are left out. */
+export type WaitingJob = QueuedJob & {
+  kind: JobRow['kind']
+  deployment: string | null
+  target_device_id: string | null
+  selector: Labels
+  created_at: Date
+}
+
+export async function loadWaiting(pool: pg.Pool, jobs: Pick<QueuedJob, 'id' | 'epoch'>[]): Promise<WaitingJob[]> {
+  const { rows } = await pool.query<WaitingJob>(
+    `SELECT jobs.id, jobs.epoch, pool, priority, kind, deployment, target_device_id, selector, created_at
+     FROM jobs JOIN unnest($1::uuid[], $2::int[]) AS w(id, epoch) ON jobs.id = w.id AND jobs.epoch = w.epoch
+     WHERE state = 'queued'`,
+    [jobs.map((job) => job.id), jobs.map((job) => job.epoch)]
+  )
+  return rows
+}
+
+/** Holds the leases of all jobs that run on devices with a live session. */
+export async function renewLeases(
+  pool: pg.Pool,
+  sessions: { deviceId: string; session: number }[],
+  inferenceLeaseMs: number,
+  conversionLeaseMs: number
+): Promise<void> {
+  if (sessions.length === 0) return
+  await pool.query(
+    `UPDATE jobs SET lease_expires_at = now() + (CASE WHEN kind = 'conversion' THEN $4::int ELSE $3::int END) * interval '1 millisecond'
+     FROM unnest($1::uuid[], $2::int[]) AS s(device_id, session)
+     WHERE jobs.state = 'running' AND jobs.device_id = s.device_id AND jobs.session = s.session`,
+    [sessions.map((s) => s.deviceId), sessions.map((s) => s.session), inferenceLeaseMs, conversionLeaseMs]
+  )
+}
+
+/** After a reconnect: the jobs that the device still holds pass to its new session, the others come back as lost. */
+export async function adoptRunning(
+  pool: pg.Pool,
+  deviceId: string,
+  session: number,
+  holding: { jobId: string; epoch: number }[]
+): Promise<{ kept: JobRow[]; lost: JobRow[] }> {
+  const { rows } = await pool.query<JobRow>("SELECT * FROM jobs WHERE state = 'running' AND device_id = $1", [deviceId])
+  const held = new Set(holding.map((ref) => `${ref.jobId}-${ref.epoch}`))
+  const kept = rows.filter((row) => held.has(`${row.id}-${row.epoch}`))
+  if (kept.length > 0)
+    await pool.query(
+      `UPDATE jobs SET session = $2, lease_expires_at = greatest(lease_expires_at, now() + interval '15 seconds')
+       WHERE state = 'running' AND device_id = $1 AND id = ANY($3)`,
+      [deviceId, session, kept.map((row) => row.id)]
+    )
+  return { kept, lost: rows.filter((row) => !held.has(`${row.id}-${row.epoch}`)) }
+}
+
+/** At start nobody was heard yet: gives the devices that run jobs the time to come back before their leases end. */
+export async function graceLeases(pool: pg.Pool, inferenceLeaseMs: number, conversionLeaseMs: number): Promise<void> {
+  await pool.query(
+    `UPDATE jobs SET lease_expires_at = greatest(lease_expires_at,
+       now() + (CASE WHEN kind = 'conversion' THEN $2::int ELSE $1::int END) * interval '1 millisecond') WHERE state = 'running'`,
+    [inferenceLeaseMs, conversionLeaseMs]
+  )
+}
+
+export async function writeProgress(
+  pool: pg.Pool,
+  id: string,
+  epoch: number,
+  deviceId: string,
+  progress: JobProgress
+): Promise<void> {
+  await pool.query(
+    `UPDATE jobs SET progress = $4 WHERE id = $1 AND epoch = $2 AND device_id = $3 AND state = 'running'`,
+    [id, epoch, deviceId, JSON.stringify(progress)]
+  )
+}
+
+/** Benchmarks of an artifact on a device and runtime that have not ended. */
+export async function openBenchmarks(
+  pool: pg.Pool,
+  deviceId: string
+): Promise<{ artifact: string; runtime: string }[]> {
+  const { rows } = await pool.query<{ artifact: string; runtime: string }>(
+    `SELECT payload ->> 'artifact' AS artifact, payload ->> 'runtime' AS runtime FROM jobs
+     WHERE kind = 'benchmark' AND state IN ('queued', 'running') AND target_device_id = $1`,
+    [deviceId]
+  )
+  return rows
+}

@@ -1,0 +1,38 @@
+import type pg from 'pg'
+import type { QueuedJob } from './job-record.ts'
+
+/** Queued rows that nobody has put into BullMQ: the submitter died, or is about to. */
+export async function dueForQueue(pool: pg.Pool, olderThanMs: number, limit: number): Promise<QueuedJob[]> {
+  const { rows } = await pool.query<QueuedJob>(
+    `SELECT id, epoch, pool, priority FROM jobs
+     WHERE state = 'queued' AND enqueued_at IS NULL AND queued_at <= now() - $1::int * interval '1 millisecond'
+     ORDER BY id LIMIT $2`,
+    [olderThanMs, limit]
+  )
+  return rows
+}
+
+/** Every queued row, a page at a time by id: for a sweep in full, when BullMQ's memory is not to be trusted. */
+export async function queuedAfter(pool: pg.Pool, afterId: string | null, limit: number): Promise<QueuedJob[]> {
+  const { rows } = await pool.query<QueuedJob>(
+    `SELECT id, epoch, pool, priority FROM jobs WHERE state = 'queued' AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2`,
+    [afterId, limit]
+  )
+  return rows
+}
+
+export async function openPools(pool: pg.Pool): Promise<string[]> {
+  const { rows } = await pool.query<{ pool: string }>(`SELECT DISTINCT pool FROM jobs WHERE state = 'queued'`)
+  return rows.map((row) => row.pool)
+}
+
+/** Tensors are kept a day after the end, rows thirty. */
+export async function retire(pool: pg.Pool): Promise<{ tensors: number; rows: number }> {
+  const tensors = await pool.query(
+    `UPDATE jobs SET inputs = NULL, outputs = NULL WHERE ended_at < now() - interval '24 hours'
+     AND (inputs IS NOT NULL OR outputs IS NOT NULL)`
+  )
+  const rows = await pool.query(`DELETE FROM jobs WHERE ended_at < now() - interval '30 days'`)
+  await pool.query(`DELETE FROM idempotent_answers WHERE created_at < now() - interval '24 hours'`)
+  return { tensors: tensors.rowCount ?? 0, rows: rows.rowCount ?? 0 }
+}
