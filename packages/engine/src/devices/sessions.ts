@@ -1,0 +1,156 @@
+import {
+  type AgentFrame,
+  type Capability,
+  type DeviceFacts,
+  HEARTBEAT_MS,
+  type JobRef,
+  type ResultFrame,
+  type Slots
+} from '@skerry/contracts'
+import { adoptRunning, writeProgress } from '@skerry/registry'
+import { slotKind } from '@skerry/scheduler'
+import type { DeploymentReconciler } from '../deployments/reconciler.ts'
+import type { Completion } from '../jobs/completion.ts'
+import type { Dispatcher } from '../jobs/dispatcher.ts'
+import type { LatencyStore } from '../latency.ts'
+import type { ManifestSigner } from '../manifest-signer.ts'
+import type { EngineResources } from '../resources.ts'
+import { type DeviceLink, type Fleet, jobKey, type Session } from './fleet.ts'
+
+export type Hello = {
+  deviceId: string
+  capabilities: Capability[]
+  slots: Slots
+  facts: DeviceFacts
+  holding: JobRef[]
+}
+
+/**
+ * Devices' connections, after their key was proven.
+ *
+ *   hello --> session + 1 --> adopt what the device still holds, give back what it lost --> welcome, desired --> frames
+ *   socket closed --> credits gone; running jobs wait for the device's next hello, or for their lease
+ */
+export class Sessions {
+  readonly #resources: EngineResources
+  readonly #fleet: Fleet
+  readonly #dispatcher: Dispatcher
+  readonly #completion: Completion
+  readonly #reconciler: DeploymentReconciler
+  readonly #latency: LatencyStore
+  readonly #signer: ManifestSigner
+
+  constructor(
+    resources: EngineResources,
+    parts: {
+      fleet: Fleet
+      dispatcher: Dispatcher
+      completion: Completion
+      reconciler: DeploymentReconciler
+      latency: LatencyStore
+      signer: ManifestSigner
+    }
+  ) {
+    this.#resources = resources
+    this.#fleet = parts.fleet
+    this.#dispatcher = parts.dispatcher
+    this.#completion = parts.completion
+    this.#reconciler = parts.reconciler
+    this.#latency = parts.latency
+    this.#signer = parts.signer
+  }
+
+  /** Opens the device's next session and answers its number; the link has been welcomed by then. */
+  async open(hello: Hello, link: DeviceLink): Promise<number> {
+    const { registry, nowMs } = this.#resources
+    const { session, httpToken } = await registry.devices.openSession(hello.deviceId, hello.slots, hello.facts)
+    const record = await registry.devices.record(hello.deviceId)
+    const { kept, lost } = await adoptRunning(registry.pool, hello.deviceId, session, hello.holding)
+    // What it holds keeps its slot busy, even a job that was given to another device meanwhile.
+    const running = new Map(hello.holding.map((ref) => [jobKey(ref.jobId, ref.epoch), 'infer' as 'infer' | 'convert']))
+    for (const row of kept) running.set(jobKey(row.id, row.epoch), slotKind(row.kind))
+    const entry: Session = {
+      deviceId: hello.deviceId,
+      name: record.name,
+      session,
+      link,
+      labels: record.labels,
+      slots: hello.slots,
+      accepts: !record.cordoned,
+      running,
+      ready: new Map(),
+      lastAssignedAtMs: 0,
+      lastHeardAtMs: nowMs()
+    }
+    link.send({
+      type: 'welcome',
+      session,
+      httpToken,
+      heartbeatMs: HEARTBEAT_MS,
+      controlPlanePublicKey: this.#signer.publicKeyBase64
+    })
+    this.#fleet.connect(entry)
+    const keptKeys = new Set(kept.map((row) => jobKey(row.id, row.epoch)))
+    for (const ref of hello.holding)
+      if (!keptKeys.has(jobKey(ref.jobId, ref.epoch))) link.send({ type: 'cancel', jobId: ref.jobId, epoch: ref.epoch })
+    for (const row of lost) {
+      const error = {
+        code: 'device-lost',
+        message: `Device ${record.name} came back without the job: its agent restarted`
+      }
+      const requeue = { id: row.id, epoch: row.epoch, deviceId: hello.deviceId, error, killedRuntime: false }
+      await this.#completion.giveBack(requeue, row.kind)
+    }
+    link.send({ type: 'desired', artifacts: await this.#reconciler.desiredFor(hello.deviceId) })
+    this.#reconciler.scheduleAll()
+    this.#dispatcher.wakeAll()
+    this.#resources.log.info({ device: record.name, session, kept: kept.length, lost: lost.length }, 'device connected')
+    return session
+  }
+
+  async close(deviceId: string, session: number): Promise<void> {
+    if (!this.#fleet.disconnect(deviceId, session)) return
+    await this.#resources.registry.devices.closeSession(deviceId, session)
+    this.#resources.log.info({ device: deviceId, session }, 'device disconnected')
+  }
+
+  /** Any sign of life: a frame or a pong. */
+  heard(deviceId: string, session: number): void {
+    const current = this.#fleet.current(deviceId, session)
+    if (current !== undefined) current.lastHeardAtMs = this.#resources.nowMs()
+  }
+
+  /** Frames of a session that is not the device's current one are void. */
+  async onFrame(deviceId: string, session: number, frame: AgentFrame, body: Uint8Array): Promise<void> {
+    const current = this.#fleet.current(deviceId, session)
+    if (current === undefined) return
+    current.lastHeardAtMs = this.#resources.nowMs()
+    switch (frame.type) {
+      case 'heartbeat':
+        this.#fleet.noteHealth(deviceId, frame.health, this.#resources.nowMs())
+        return
+      case 'latency':
+        await this.#latency.add(deviceId, frame)
+        current.link.send({ type: 'latency-ack', seq: frame.seq })
+        return
+      case 'placement':
+        await this.#reconciler.onReport(current, frame)
+        return
+      case 'progress':
+        await writeProgress(this.#resources.registry.pool, frame.jobId, frame.epoch, deviceId, frame.progress)
+        return
+      case 'result':
+        await this.#onResult(current, frame, body)
+        return
+      case 'hello':
+        current.link.close('hello was said already')
+    }
+  }
+
+  async #onResult(current: Session, frame: ResultFrame, body: Uint8Array): Promise<void> {
+    const status = await this.#completion.onResult(current.deviceId, frame, body)
+    this.#fleet.release(current.deviceId, jobKey(frame.jobId, frame.epoch))
+    this.#dispatcher.pump()
+    current.link.send({ type: 'ack', jobId: frame.jobId, epoch: frame.epoch, status })
+  }
+}

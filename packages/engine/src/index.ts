@@ -1,0 +1,6 @@
+export type { DeviceLink } from './devices/fleet.ts'
+export type { Hello, Sessions } from './devices/sessions.ts'
+export { Engine } from './engine.ts'
+export { type GivenJob, requestHash } from './jobs/submission.ts'
+export type { EngineResources, Logger } from './resources.ts'
+export { byteLength } from './tensor-codec.ts'

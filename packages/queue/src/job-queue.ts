@@ -1,0 +1,172 @@
+import { randomUUID } from 'node:crypto'
+import { Queue } from 'bullmq'
+import { Redis } from 'ioredis'
+import { FetchWorker } from './fetch-worker.ts'
+
+/** Which row, and which of its lives; `pool` is the BullMQ queue, a higher `priority` goes first. */
+export type QueueEntry = { id: string; epoch: number; pool: string; priority: number }
+export type Fetched = { id: string; epoch: number }
+
+export type JobQueueOptions = {
+  redisUrl: string
+  prefix?: string
+  /** Told of connection errors; the client reconnects by itself. */
+  onError?: (error: Error) => void
+}
+
+/** BullMQ's 21 bits of priority, 0 reserved: it beats all others. Callers' priorities are 0 to 100, higher first. */
+const bullPriority = (priority: number): number => 1_000 - priority
+
+/** BullMQ refuses ':' in ids, and an id that was delivered once may be added again only under another name. */
+const entryId = (id: string, epoch: number): string => `${id}-${epoch}`
+function parseEntryId(text: string): Fetched {
+  const cut = text.lastIndexOf('-')
+  return { id: text.slice(0, cut), epoch: Number(text.slice(cut + 1)) }
+}
+
+type Pool = { queue: Queue; worker: FetchWorker }
+
+/**
+ * Delivery of job ids through BullMQ. It carries ids only: what a job is, and whether it may run, is Postgres's to say, so
+ * losing everything in here loses no job.
+ */
+export class JobQueue {
+  readonly #redis: Redis
+  readonly #prefix: string
+  readonly #options: JobQueueOptions
+  readonly #pools = new Map<string, Pool>()
+  #marker: string | null = null
+  #serverRunId: string | null = null
+  #nextToken = 0
+
+  constructor(options: JobQueueOptions) {
+    this.#options = options
+    this.#prefix = options.prefix ?? 'skerry'
+    this.#redis = new Redis(options.redisUrl, {
+      maxRetriesPerRequest: null,
+      retryStrategy: (n) => Math.min(50 * n, 1_000)
+    })
+    this.#redis.on('error', (error) => options.onError?.(error))
+  }
+
+  #pool(name: string): Pool {
+    let pool = this.#pools.get(name)
+    if (pool === undefined) {
+      const connection = { connection: this.#redis, prefix: this.#prefix }
+      pool = { queue: new Queue(name, connection), worker: new FetchWorker(name, connection) }
+      pool.queue.on('error', (error) => this.#options.onError?.(error))
+      pool.worker.on('error', (error) => this.#options.onError?.(error))
+      this.#pools.set(name, pool)
+    }
+    return pool
+  }
+
+  /** Adds entries; one that is waiting already stays as it is. */
+  async add(entries: readonly QueueEntry[]): Promise<void> {
+    const byPool = new Map<string, QueueEntry[]>()
+    for (const entry of entries) {
+      const list = byPool.get(entry.pool)
+      if (list === undefined) byPool.set(entry.pool, [entry])
+      else list.push(entry)
+    }
+    await Promise.all(
+      [...byPool].map(([pool, list]) =>
+        this.#pool(pool).queue.addBulk(
+          list.map((entry) => ({
+            name: 'job',
+            data: null,
+            opts: {
+              jobId: entryId(entry.id, entry.epoch),
+              priority: bullPriority(entry.priority),
+              removeOnComplete: true
+            }
+          }))
+        )
+      )
+    )
+  }
+
+  /**
+   * Takes up to `limit` entries out of a pool, without waiting, best first. They are acknowledged at once: from here on
+   * only Postgres and the caller's memory know them, and a sweep brings back what the caller forgets.
+   */
+  async fetch(pool: string, limit: number): Promise<Fetched[]> {
+    const { worker } = this.#pool(pool)
+    const fetched: Fetched[] = []
+    while (fetched.length < limit) {
+      const token = `fetch-${this.#nextToken++}`
+      const job = await worker.getNextJob(token, { block: false })
+      if (job?.id === undefined) break
+      fetched.push(parseEntryId(job.id))
+      await job.moveToCompleted(null, token, false)
+    }
+    return fetched
+  }
+
+  /** Those of the entries that BullMQ still holds for delivery. */
+  async present(entries: readonly QueueEntry[]): Promise<Set<string>> {
+    const pipeline = this.#redis.pipeline()
+    for (const entry of entries) pipeline.exists(this.#pool(entry.pool).queue.toKey(entryId(entry.id, entry.epoch)))
+    const answers = (await pipeline.exec()) ?? []
+    return new Set(entries.filter((_, i) => answers[i]?.[1] === 1).map((entry) => entry.id))
+  }
+
+  /**
+   * Removes entries that a fetcher took and never acknowledged because it died: BullMQ would deliver them again only after
+   * their lock expires. Only the one active scheduler may call this, before it fetches.
+   */
+  async dropUnacknowledged(pool: string): Promise<number> {
+    const { queue } = this.#pool(pool)
+    const active = await queue.getActive()
+    for (const job of active) {
+      if (job.id === undefined) continue
+      await this.#redis.del(`${queue.toKey(job.id)}:lock`)
+      await job.remove()
+    }
+    return active.length
+  }
+
+  /**
+   * False when the server is not the one that was filled: it restarted, was flushed, or came back from an old snapshot.
+   * The next call answers true again, so the caller has to sweep on false.
+   */
+  async checkServer(): Promise<boolean> {
+    const key = `${this.#prefix}-marker`
+    const [info, marker] = await Promise.all([this.#redis.info('server'), this.#redis.get(key)])
+    const runId = /run_id:(\w+)/.exec(info)?.[1] ?? null
+    const same = this.#marker !== null && marker === this.#marker && runId === this.#serverRunId
+    if (!same) {
+      this.#marker = randomUUID()
+      this.#serverRunId = runId
+      await this.#redis.set(key, this.#marker)
+    }
+    return same
+  }
+
+  async waitingCount(pool: string): Promise<number> {
+    const counts = await this.#pool(pool).queue.getJobCounts('waiting', 'prioritized')
+    return (counts['waiting'] ?? 0) + (counts['prioritized'] ?? 0)
+  }
+
+  /** Forgets a pool and all that waits in it: its deployment is gone. */
+  async removePool(name: string): Promise<void> {
+    const { queue, worker } = this.#pool(name)
+    await queue.obliterate({ force: true })
+    this.#pools.delete(name)
+    await worker.close()
+    await queue.close()
+  }
+
+  async ping(): Promise<void> {
+    await this.#redis.ping()
+  }
+
+  async close(): Promise<void> {
+    for (const { queue, worker } of this.#pools.values()) {
+      await worker.close()
+      await queue.close()
+    }
+    this.#pools.clear()
+    this.#redis.disconnect()
+  }
+}
