@@ -1,0 +1,148 @@
+import { createPublicKey, randomBytes, verify } from 'node:crypto'
+import websocket from '@fastify/websocket'
+import {
+  type ControlFrame,
+  challengeText,
+  decodeFrame,
+  encodeFrame,
+  MAX_FRAME_BYTES,
+  PING_MS,
+  SUBPROTOCOL
+} from '@skerry/contracts'
+import type { DeviceLink, Engine } from '@skerry/engine'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { RawData, WebSocket } from 'ws'
+import { parseAgentFrame, parseHello } from './frame-schemas.ts'
+
+const HELLO_WITHIN_MS = 10_000
+/** A device that stops reading is cut off before its unsent frames fill the memory. */
+const MAX_UNSENT_BYTES = 32 * 1024 ** 2
+
+const toBytes = (data: RawData): Uint8Array =>
+  Array.isArray(data) ? Buffer.concat(data) : Buffer.isBuffer(data) ? data : new Uint8Array(data)
+
+class SocketLink implements DeviceLink {
+  readonly #socket: WebSocket
+  constructor(socket: WebSocket) {
+    this.#socket = socket
+  }
+  send(frame: ControlFrame, body?: readonly Uint8Array[]): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return
+    if (this.#socket.bufferedAmount > MAX_UNSENT_BYTES) this.#socket.terminate()
+    else this.#socket.send(encodeFrame(frame, body))
+  }
+  close(reason: string): void {
+    this.#socket.close(1008, reason.slice(0, 120))
+  }
+}
+
+/** One connection: challenge, hello, then frames, each handled after the one before it. */
+class AgentConnection {
+  readonly #engine: Engine
+  readonly #log: FastifyBaseLogger
+  readonly #link: SocketLink
+  readonly #nonce = randomBytes(24).toString('base64url')
+  #identity: { deviceId: string; session: number } | null = null
+  #work: Promise<void> = Promise.resolve()
+  #closed = false
+
+  constructor(socket: WebSocket, engine: Engine, log: FastifyBaseLogger) {
+    this.#engine = engine
+    this.#log = log
+    this.#link = new SocketLink(socket)
+    const impatience = setTimeout(() => {
+      if (this.#identity === null) this.#link.close('no hello came')
+    }, HELLO_WITHIN_MS)
+    socket.on('message', (data, isBinary) => {
+      this.#work = this.#work.then(() => this.#onMessage(toBytes(data), isBinary))
+    })
+    socket.on('pong', () => {
+      if (this.#identity !== null) engine.sessions.heard(this.#identity.deviceId, this.#identity.session)
+    })
+    socket.on('error', (error) => log.debug({ err: error }, 'agent socket failed'))
+    socket.on('close', () => {
+      clearTimeout(impatience)
+      this.#closed = true
+      this.#work = this.#work.then(() => this.#onClose())
+    })
+    this.#link.send({ type: 'challenge', nonce: this.#nonce })
+  }
+
+  async #onMessage(data: Uint8Array, isBinary: boolean): Promise<void> {
+    if (this.#closed && this.#identity === null) return
+    try {
+      const { header, body } = decodeFrame(data, isBinary)
+      if (this.#identity === null) await this.#onHello(header)
+      else {
+        const { deviceId, session } = this.#identity
+        await this.#engine.sessions.onFrame(deviceId, session, parseAgentFrame(header), body)
+      }
+    } catch (error) {
+      const detail = error instanceof Error ? error.message : String(error)
+      this.#log.warn({ err: error, device: this.#identity?.deviceId }, 'a frame was refused')
+      this.#link.send({ type: 'refused', code: 'frame-refused', detail })
+      this.#link.close('a frame was refused')
+    }
+  }
+
+  async #onHello(header: unknown): Promise<void> {
+    const hello = parseHello(header)
+    const known = await this.#engine.resources.registry.devices.publicKey(hello.deviceId)
+    const refuse = (code: string, detail: string) => {
+      this.#link.send({ type: 'refused', code, detail })
+      this.#link.close(code)
+    }
+    if (known === null)
+      return refuse('device-unknown', 'This control plane does not know the device: enrol it with a token')
+    const key = createPublicKey({ key: known.publicKey, format: 'der', type: 'spki' })
+    const signature = Buffer.from(hello.signature, 'base64')
+    if (!verify(null, Buffer.from(challengeText(this.#nonce, hello.deviceId)), key, signature))
+      return refuse('device-unproven', 'The signature over the challenge is not by the key that was enrolled')
+    if (known.revoked) return refuse('device-revoked', 'An operator revoked this device')
+    const session = await this.#engine.sessions.open(hello, this.#link)
+    this.#identity = { deviceId: hello.deviceId, session }
+  }
+
+  async #onClose(): Promise<void> {
+    if (this.#identity === null) return
+    const { deviceId, session } = this.#identity
+    await this.#engine.sessions
+      .close(deviceId, session)
+      .catch((error) => this.#log.error({ err: error, device: deviceId }, 'a session could not be closed'))
+  }
+
+  /** Resolves when the frames that arrived so far were handled. */
+  idle(): Promise<void> {
+    return this.#work
+  }
+}
+
+export default fp(
+  async (app: FastifyInstance, { engine }: { engine: Engine }) => {
+    await app.register(websocket, {
+      options: {
+        maxPayload: MAX_FRAME_BYTES + 65_536,
+        perMessageDeflate: false,
+        handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false)
+      }
+    })
+    const connections = new Map<WebSocket, AgentConnection>()
+    const pings = setInterval(() => {
+      for (const socket of app.websocketServer.clients) socket.ping()
+    }, PING_MS)
+
+    app.get('/agent/v1', { websocket: true, config: { public: true }, schema: { hide: true } }, (socket, request) => {
+      connections.set(socket, new AgentConnection(socket, engine, request.log))
+      socket.on('close', () => connections.delete(socket))
+    })
+
+    app.addHook('preClose', async () => {
+      clearInterval(pings)
+      const open = [...connections.values()]
+      for (const socket of connections.keys()) socket.terminate()
+      await Promise.all(open.map((connection) => connection.idle()))
+    })
+  },
+  { name: 'agent-socket', dependencies: ['access'] }
+)

@@ -1,0 +1,40 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { Engine } from '@skerry/engine'
+import fastify, { type FastifyBaseLogger, LogController } from 'fastify'
+import enrol from './agent/enrol.ts'
+import agentSocket from './agent/socket.ts'
+import access from './plugins/access.ts'
+import openapi from './plugins/openapi.ts'
+import problems from './plugins/problems.ts'
+import validation from './plugins/validation.ts'
+import deployments from './routes/deployments.ts'
+import devices from './routes/devices.ts'
+import health from './routes/health.ts'
+import jobs from './routes/jobs.ts'
+import models from './routes/models.ts'
+import type { App } from './routes/types.ts'
+import uploads from './routes/uploads.ts'
+
+export const VERSION = '0.1.0'
+
+/** The HTTP application over an engine; whoever calls this listens, or injects requests. */
+export async function buildApp(engine: Engine, logger: FastifyBaseLogger): Promise<App> {
+  const app = fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: 1024 ** 2,
+    requestTimeout: 0,
+    routerOptions: { maxParamLength: 200 },
+    forceCloseConnections: true
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  await app.register(validation)
+  await app.register(problems)
+  await app.register(access, { registry: engine.resources.registry })
+  await app.register(openapi, { version: VERSION })
+  await app.register(agentSocket, { engine })
+  await app.register(health, { engine })
+  await app.register(enrol, { engine })
+  for (const routes of [devices, models, uploads, deployments, jobs])
+    await app.register(routes, { engine, prefix: '/api/v1' })
+  return app
+}

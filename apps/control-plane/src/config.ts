@@ -1,0 +1,35 @@
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+export type ControlPlaneConfig = {
+  host: string
+  port: number
+  dataDir: string
+  databaseUrl: string
+  redisUrl: string
+  blobUrl: string
+  logLevel: string
+}
+
+/** Reads the environment; throws a plain sentence when something that has no default is missing. */
+export function readConfig(env: NodeJS.ProcessEnv): ControlPlaneConfig {
+  const need = (name: string): string => {
+    const value = env[name]
+    if (value === undefined || value === '')
+      throw new Error(`${name} is not set; \`npm start\` starts what it names by itself`)
+    return value
+  }
+  const port = Number(env.SKERRY_HTTP_PORT ?? 8080)
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new Error(`SKERRY_HTTP_PORT is a port number, not ${env.SKERRY_HTTP_PORT}`)
+  const dataDir = path.resolve(env.SKERRY_DATA_DIR ?? '.skerry')
+  return {
+    host: env.SKERRY_HTTP_HOST ?? '127.0.0.1',
+    port,
+    dataDir,
+    databaseUrl: need('SKERRY_DATABASE_URL'),
+    redisUrl: need('SKERRY_REDIS_URL'),
+    blobUrl: env.SKERRY_BLOB_URL ?? pathToFileURL(path.join(dataDir, 'blobs')).href,
+    logLevel: env.SKERRY_LOG_LEVEL ?? 'info'
+  }
+}

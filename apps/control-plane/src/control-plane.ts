@@ -1,0 +1,48 @@
+import { openBlobStore } from '@skerry/blobs'
+import { applyMigrations } from '@skerry/embedded'
+import { Engine } from '@skerry/engine'
+import { JobQueue } from '@skerry/queue'
+import { openRegistry } from '@skerry/registry'
+import { createMetrics } from '@skerry/telemetry'
+import { type Logger, pino } from 'pino'
+import { ensureAdminKey } from './admin-key.ts'
+import { buildApp } from './app.ts'
+import type { ControlPlaneConfig } from './config.ts'
+import { runtimeSupport } from './runtime-support.ts'
+
+export type ControlPlane = { url: string; adminKeyFile: string; stop(): Promise<void> }
+
+/** Brings the schema up to date, opens everything, starts the engine, listens. */
+export async function startControlPlane(
+  config: ControlPlaneConfig,
+  options: { migrationsDir: string; logger?: Logger }
+): Promise<ControlPlane> {
+  const log = options.logger ?? pino({ level: config.logLevel })
+  await applyMigrations(config.databaseUrl, options.migrationsDir, { log: (line) => log.info(line) })
+  const onIdleError = (error: Error) => log.warn({ err: error }, 'a connection was lost')
+  const registry = openRegistry({ databaseUrl: config.databaseUrl, onIdleError })
+  const queue = new JobQueue({ redisUrl: config.redisUrl, onError: onIdleError })
+  const adminKeyFile = await ensureAdminKey(config.dataDir, registry)
+  const resources = {
+    registry,
+    queue,
+    blobs: openBlobStore(config.blobUrl),
+    metrics: createMetrics(),
+    log,
+    nowMs: () => performance.timeOrigin + performance.now()
+  }
+  const engine = await Engine.open(resources, runtimeSupport)
+  const app = await buildApp(engine, log)
+  await engine.start()
+  const url = await app.listen({ host: config.host, port: config.port })
+  return {
+    url,
+    adminKeyFile,
+    async stop() {
+      await app.close()
+      await engine.stop()
+      await queue.close()
+      await registry.close()
+    }
+  }
+}
