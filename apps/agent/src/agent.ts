@@ -1,0 +1,267 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { AgentFrame, RuntimeInfo, RuntimeName } from '@skerry/contracts'
+import type { TfliteRuntime } from '@skerry/runtimes'
+import type { Logger } from 'pino'
+import { wordsOf } from './agent-error.ts'
+import { ArtifactCache } from './artifact-cache.ts'
+import { BlobClient } from './blob-client.ts'
+import type { AgentSettings } from './config.ts'
+import { Connection, type Hello, type SessionFrame, type Welcome } from './connection.ts'
+import { endpointsOf } from './endpoints.ts'
+import { readFacts } from './facts.ts'
+import { HealthReader } from './health.ts'
+import type { HttpExchange } from './http-exchange.ts'
+import { answerChallenge, type Identity, identityPath } from './identity.ts'
+import { JobDesk } from './job-desk.ts'
+import { benchmarkExecutor } from './jobs/benchmark.ts'
+import { clearWorkDir, conversionExecutor } from './jobs/conversion.ts'
+import { inferenceExecutor } from './jobs/inference.ts'
+import type { JobExecutors } from './jobs/job-outcome.ts'
+import { Journal } from './journal.ts'
+import { Lane } from './lane.ts'
+import { LatencyLog } from './latency-log.ts'
+import { Reconciler } from './reconciler.ts'
+import { RuntimeHost } from './runtime-host.ts'
+import type { StepDeps } from './steps/step-deps.ts'
+
+export type AgentExit = { reason: 'stopped' } | { reason: 'revoked'; message: string }
+
+export type AgentDeps = {
+  settings: AgentSettings
+  identity: Identity
+  runtimes: RuntimeInfo[]
+  startRuntime: (name: RuntimeName) => Promise<TfliteRuntime>
+  http: HttpExchange
+  log: Logger
+  /** Milliseconds since the epoch. */
+  now: () => number
+}
+
+type Session = { httpToken: string | null }
+
+const JOURNAL_BOUNDS = { entries: 2_000, bytes: 64 * 1024 * 1024 }
+
+/** One device's agent from its first connection to its end: connects the parts and passes frames between them. */
+export class Agent {
+  readonly connected: Promise<void>
+  readonly closed: Promise<AgentExit>
+  readonly #deps: AgentDeps
+  readonly #connection: Connection
+  readonly #desk: JobDesk
+  readonly #reconciler: Reconciler
+  readonly #host: RuntimeHost
+  readonly #latency: LatencyLog
+  readonly #health: HealthReader
+  readonly #session: Session
+  #heartbeat: NodeJS.Timeout | null = null
+  #onConnected: () => void = () => undefined
+  #onClosed: (exit: AgentExit) => void = () => undefined
+  #ending: Promise<void> | null = null
+
+  static async start(deps: AgentDeps): Promise<Agent> {
+    const { settings, http, log } = deps
+    const endpoints = endpointsOf(settings.url)
+    const { random } = settings
+    // The token comes with each session, long after the client was made.
+    const session: Session = { httpToken: null }
+    const blobs = new BlobClient({ http, blobUrl: endpoints.blob, httpToken: () => session.httpToken, random })
+    const cache = await ArtifactCache.open(join(settings.dataDir, 'artifacts'), blobs, random)
+    const journal = await Journal.open(join(settings.dataDir, 'journal'), JOURNAL_BOUNDS, log)
+    await clearWorkDir(join(settings.dataDir, 'work'), log)
+    const agent = new Agent(deps, endpoints.socket, session, blobs, cache, journal)
+    agent.#connection.start()
+    return agent
+  }
+
+  private constructor(
+    deps: AgentDeps,
+    socketUrl: URL,
+    session: Session,
+    blobs: BlobClient,
+    cache: ArtifactCache,
+    journal: Journal
+  ) {
+    const { settings, identity, log, now } = deps
+    const { random, slots } = settings
+    this.#deps = deps
+    this.#session = session
+    this.connected = new Promise((resolve) => {
+      this.#onConnected = resolve
+    })
+    this.closed = new Promise((resolve) => {
+      this.#onClosed = resolve
+    })
+    const send = (frame: AgentFrame, body?: readonly Uint8Array[]): boolean => this.#connection.send(frame, body)
+    this.#host = new RuntimeHost({
+      start: deps.startRuntime,
+      threads: settings.threads,
+      invokeTimeoutMs: settings.invokeTimeoutMs,
+      log,
+      onLost: (runtime) => this.#reconciler.runtimeLost(runtime)
+    })
+    const steps: StepDeps = { cache, host: this.#host, controlPlanePublicKey: identity.controlPlanePublicKey, log }
+    this.#reconciler = new Reconciler({ ...steps, report: send, random, now })
+    this.#latency = new LatencyLog({ send, now })
+    this.#health = new HealthReader(() => this.#host.pids(), now)
+    this.#desk = new JobDesk({
+      executors: this.#executors(steps, blobs),
+      lanes: { infer: new Lane(slots.infer), convert: new Lane(slots.convert) },
+      journal,
+      send,
+      now,
+      log
+    })
+    this.#connection = new Connection({
+      url: socketUrl,
+      deviceId: identity.deviceId,
+      sign: (nonce) => answerChallenge(identity, nonce),
+      hello: () => this.#hello(),
+      onSession: (welcome) => this.#onSession(welcome),
+      onFrame: (frame, body) => this.#onFrame(frame, body),
+      onLost: () => this.#onSessionLost(),
+      onRevoked: (detail) => this.#onRevoked(detail),
+      random,
+      log
+    })
+  }
+
+  stop(): Promise<void> {
+    return this.#end({ reason: 'stopped' })
+  }
+
+  #executors(steps: StepDeps, blobs: BlobClient): Partial<JobExecutors> {
+    const { settings, runtimes, log, now } = this.#deps
+    const { capabilities, python, liteRtLibrary, liteRtVersion, random } = settings
+    const reconciler = this.#reconciler
+    const executors: Partial<JobExecutors> = {}
+    if (capabilities.includes('infer')) {
+      executors.inference = inferenceExecutor({
+        reconciler,
+        host: this.#host,
+        blobs,
+        recordLatency: (...sample) => this.#latency.record(...sample),
+        now
+      })
+      executors.benchmark = benchmarkExecutor({ ...steps, reconciler, now })
+    }
+    if (capabilities.includes('convert') && python !== undefined) {
+      executors.conversion = conversionExecutor({
+        blobs,
+        workDir: join(settings.dataDir, 'work'),
+        python,
+        ...(liteRtLibrary === undefined ? {} : { liteRtLibrary }),
+        ...(liteRtVersion === undefined ? {} : { liteRtVersion }),
+        runtimes: runtimes.map(({ name }) => name),
+        random,
+        log
+      })
+    }
+    return executors
+  }
+
+  async #hello(): Promise<Hello> {
+    const { settings, runtimes } = this.#deps
+    const { capabilities, slots, dataDir } = settings
+    return { capabilities, slots, facts: await readFacts(dataDir, runtimes), holding: this.#desk.holding() }
+  }
+
+  #onSession({ session, httpToken, heartbeatMs, controlPlanePublicKey }: Welcome): void {
+    const { identity, log } = this.#deps
+    log.info({ deviceId: identity.deviceId, session }, 'in session with the control plane')
+    if (controlPlanePublicKey !== identity.controlPlanePublicKey) {
+      log.warn('the control plane signs with another key than at enrolment: what it signs now is refused; join again')
+    }
+    this.#session.httpToken = httpToken
+    this.#onConnected()
+    this.#heartbeat = setInterval(() => this.#beat(), heartbeatMs)
+    this.#beat()
+    this.#latency.resend()
+    this.#inBackground(this.#desk.resendAll())
+  }
+
+  #onSessionLost(): void {
+    this.#session.httpToken = null
+    if (this.#heartbeat !== null) clearInterval(this.#heartbeat)
+    this.#heartbeat = null
+  }
+
+  #beat(): void {
+    this.#inBackground(
+      this.#health.read().then((health) => {
+        this.#connection.send({ type: 'heartbeat', health })
+      })
+    )
+    this.#latency.flush()
+    this.#inBackground(this.#desk.resendStale())
+  }
+
+  #onFrame(frame: SessionFrame, body: Uint8Array): void {
+    switch (frame.type) {
+      case 'desired':
+        this.#onDesired(frame)
+        break
+      case 'assign':
+        this.#onAssign(frame, body)
+        break
+      case 'cancel':
+        this.#desk.cancel(frame)
+        break
+      case 'ack':
+        if (frame.status !== 'accepted') this.#deps.log.warn(frame, 'a result came too late to count')
+        this.#desk.ack(frame)
+        break
+      case 'latency-ack':
+        this.#latency.ack(frame.seq)
+        break
+    }
+  }
+
+  #onDesired({ artifacts, refused }: Extract<SessionFrame, { type: 'desired' }>): void {
+    this.#reconciler.setDesired(artifacts)
+    for (const { deployment, artifact } of refused) {
+      const reason = 'This agent does not understand what is wanted (an unknown runtime, or an older agent).'
+      this.#connection.send({ type: 'placement', deployment, artifact, state: 'failed', reason })
+    }
+  }
+
+  #onAssign({ jobId, epoch, work }: Extract<SessionFrame, { type: 'assign' }>, body: Uint8Array): void {
+    const ref = { jobId, epoch }
+    if (work !== null) this.#desk.assign(ref, work, body)
+    else {
+      const message = 'This agent does not understand this kind of work.'
+      this.#desk.refuse(ref, { code: 'agent-failed', message, retryable: true })
+    }
+  }
+
+  #onRevoked(detail: string): void {
+    const { settings } = this.#deps
+    const again = `To use the machine again, delete ${identityPath(settings.dataDir)} and join with a new token.`
+    const message = `The control plane revoked this device: ${detail} ${again}`
+    this.#inBackground(this.#end({ reason: 'revoked', message }))
+  }
+
+  #end(exit: AgentExit): Promise<void> {
+    this.#ending ??= this.#close().finally(() => this.#onClosed(exit))
+    return this.#ending
+  }
+
+  async #close(): Promise<void> {
+    const { settings, http } = this.#deps
+    const halted = this.#reconciler.stop()
+    await this.#desk.stop(settings.stopGraceMs)
+    this.#latency.stop()
+    await this.#connection.stop()
+    this.#onSessionLost()
+    await this.#host.close()
+    await halted
+    http.close()
+    await rm(join(settings.dataDir, 'work'), { recursive: true, force: true })
+  }
+
+  #inBackground(work: Promise<void>): void {
+    work.catch((error: unknown) =>
+      this.#deps.log.error({ error: wordsOf(error) }, 'something failed in the background')
+    )
+  }
+}

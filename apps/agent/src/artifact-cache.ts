@@ -1,0 +1,186 @@
+import { createHash, type Hash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { AgentError, wordsOf } from './agent-error.ts'
+import { syncDirectory } from './atomic-file.ts'
+import { Backoff } from './backoff.ts'
+import { type BlobClient, waitOrAbort } from './blob-client.ts'
+
+/** Attempts in a row that bring no new byte, before the caller hears of it. */
+const FRUITLESS_ATTEMPTS = 6
+const FIRST_WAIT_MS = 250
+const LONGEST_WAIT_MS = 8_000
+
+type Download = { promise: Promise<string>; controller: AbortController; waiting: number }
+
+/**
+ * Files under their own sha256. A download grows in `<sha256>.part`, goes on where it was cut, and takes its name only
+ * once its hash is right and its bytes are on the disk: a file that has its name is whole.
+ */
+export class ArtifactCache {
+  readonly #directory: string
+  readonly #blobs: BlobClient
+  readonly #random: () => number
+  readonly #whole = new Set<string>()
+  readonly #downloads = new Map<string, Download>()
+
+  private constructor(directory: string, blobs: BlobClient, random: () => number) {
+    this.#directory = directory
+    this.#blobs = blobs
+    this.#random = random
+  }
+
+  static async open(directory: string, blobs: BlobClient, random: () => number): Promise<ArtifactCache> {
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    const cache = new ArtifactCache(directory, blobs, random)
+    for (const name of await readdir(directory)) if (/^[0-9a-f]{64}$/.test(name)) cache.#whole.add(name)
+    return cache
+  }
+
+  files(): ReadonlySet<string> {
+    return this.#whole
+  }
+
+  path(sha256: string): string {
+    return join(this.#directory, sha256)
+  }
+
+  /**
+   * Brings a file into the cache and answers its path. Several callers share one download; it stops when the last of
+   * them aborts, and its part stays for the next attempt. `bytes` bounds what is written, where it is known.
+   */
+  async fetch(sha256: string, signal: AbortSignal, bytes?: number): Promise<string> {
+    if (this.#whole.has(sha256)) return this.path(sha256)
+    let download = this.#downloads.get(sha256)
+    if (download === undefined) {
+      const controller = new AbortController()
+      const promise = this.#download(sha256, bytes, controller.signal).finally(() => this.#downloads.delete(sha256))
+      promise.catch(() => undefined)
+      download = { promise, controller, waiting: 0 }
+      this.#downloads.set(sha256, download)
+    }
+    const shared = download
+    shared.waiting++
+    return new Promise<string>((resolve, reject) => {
+      const leave = (): void => {
+        signal.removeEventListener('abort', abort)
+        shared.waiting--
+        if (shared.waiting === 0) shared.controller.abort()
+      }
+      const abort = (): void => {
+        leave()
+        reject(new AgentError('aborted'))
+      }
+      if (signal.aborted) return abort()
+      signal.addEventListener('abort', abort)
+      void shared.promise.then(resolve, reject).finally(() => {
+        if (!signal.aborted) leave()
+      })
+    })
+  }
+
+  async evict(sha256: string): Promise<void> {
+    this.#whole.delete(sha256)
+    await rm(this.path(sha256), { force: true })
+    await rm(this.#partPath(sha256), { force: true })
+  }
+
+  /** Removes parts of downloads that nobody wants any more. */
+  async dropParts(wanted: ReadonlySet<string>): Promise<void> {
+    for (const name of await readdir(this.#directory)) {
+      const sha256 = name.endsWith('.part') ? name.slice(0, -5) : null
+      if (sha256 === null || wanted.has(sha256) || this.#downloads.has(sha256)) continue
+      await rm(join(this.#directory, name), { force: true })
+    }
+  }
+
+  #partPath(sha256: string): string {
+    return join(this.#directory, `${sha256}.part`)
+  }
+
+  async #download(sha256: string, bytes: number | undefined, signal: AbortSignal): Promise<string> {
+    const backoff = new Backoff(this.#random, FIRST_WAIT_MS, LONGEST_WAIT_MS)
+    const part = this.#partPath(sha256)
+    for (let fruitless = 0; ; ) {
+      const before = await sizeOf(part)
+      try {
+        await this.#attempt(sha256, part, bytes, signal)
+        await rename(part, this.path(sha256))
+        await syncDirectory(this.#directory)
+        this.#whole.add(sha256)
+        return this.path(sha256)
+      } catch (error) {
+        if (signal.aborted) throw new AgentError('aborted')
+        if (!(error instanceof AgentError && error.retryable)) throw error
+        const progressed = (await sizeOf(part)) > before
+        fruitless = progressed ? 0 : fruitless + 1
+        if (progressed) backoff.reset()
+        if (fruitless >= FRUITLESS_ATTEMPTS) throw error
+        await waitOrAbort(backoff.nextMs(), signal)
+      }
+    }
+  }
+
+  async #attempt(sha256: string, part: string, bytes: number | undefined, signal: AbortSignal): Promise<void> {
+    const file = await open(part, 'a', 0o600)
+    try {
+      const have = (await file.stat()).size
+      const hash = createHash('sha256')
+      if (have > 0) await hashFile(part, hash)
+      // A part that is whole already (the power went before its rename) needs no transfer.
+      if (have > 0 && hash.copy().digest('hex') === sha256) return await file.sync()
+      if (bytes !== undefined && have >= bytes) await discard(file, 'The part is not a beginning of the blob.')
+      const { response, startsAt } = await this.#blobs.open(sha256, have, signal).catch(async (error: unknown) => {
+        // 416: the part is at least as long as the blob, and its hash was wrong.
+        if (error instanceof AgentError && error.code === 'blob-refused' && have > 0) await discard(file, error.message)
+        throw error
+      })
+      const running = startsAt === have ? hash : createHash('sha256')
+      if (startsAt !== have) await file.truncate(startsAt)
+      let at = startsAt
+      try {
+        for await (const piece of response as AsyncIterable<Buffer>) {
+          at += piece.byteLength
+          if (bytes !== undefined && at > bytes) throw new AgentError('digest-mismatch', `Blob ${sha256} is too long.`)
+          running.update(piece)
+          await file.writeFile(piece)
+        }
+      } catch (error) {
+        if (error instanceof AgentError || isDiskError(error)) throw error
+        throw new AgentError('transfer-failed', `The transfer was cut: ${wordsOf(error)}`, { retryable: true })
+      }
+      if (running.digest('hex') !== sha256) {
+        await file.truncate(0)
+        // What was there before the cut may be what is wrong (power loss): worth one transfer from the start.
+        throw new AgentError('digest-mismatch', `The bytes of blob ${sha256} have another hash.`, {
+          retryable: startsAt > 0
+        })
+      }
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+  }
+}
+
+async function discard(file: FileHandle, why: string): Promise<never> {
+  await file.truncate(0)
+  throw new AgentError('transfer-failed', why, { retryable: true })
+}
+
+async function hashFile(path: string, hash: Hash): Promise<void> {
+  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(piece as Buffer)
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    (file) => file.size,
+    () => 0
+  )
+}
+
+function isDiskError(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException).code
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EIO' || code === 'EROFS'
+}

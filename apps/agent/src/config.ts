@@ -1,0 +1,110 @@
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { type Capability, Labels, Name, type RuntimeName } from '@skerry/contracts'
+import type { Logger } from 'pino'
+import { Value } from 'typebox/value'
+import { AgentError } from './agent-error.ts'
+
+/** What `skerry agent join` passes on. Only `url` has no default. */
+export type AgentOptions = {
+  /** The control plane's address, http: or https:. */
+  url: string
+  /** Needed once; a device whose data directory holds an identity starts without. */
+  token?: string
+  /** Lower case letters, digits, dots, dashes. The control plane invents one if it is absent. */
+  name?: string
+  labels?: Record<string, string>
+  /** Default `auto`: all that can be started, the fastest first. */
+  runtime?: 'auto' | RuntimeName
+  /** Default `infer`. */
+  capabilities?: readonly Capability[]
+  /** Inference jobs at once, default 1. */
+  slots?: number
+  /** Default `~/.skerry/agent`. One agent per data directory. */
+  dataDir?: string
+  /** Python of an environment with TensorFlow; needed for the capability `convert`. */
+  python?: string
+  /** LiteRT's C library; without it the runtime `litert` is not offered. */
+  liteRtLibrary?: string
+  liteRtVersion?: string
+  /** Threads of one inference, default 1. */
+  threads?: number
+  /** An inference that takes longer loses its runtime's process; default 60 s. */
+  invokeTimeoutMs?: number
+  /** How long `stop` lets running inferences end, default 3 s. */
+  stopGraceMs?: number
+  logger?: Logger
+  /** 0 up to 1, for the jitter of reconnects; default Math.random. */
+  random?: () => number
+}
+
+export type AgentSettings = {
+  url: URL
+  runtime: 'auto' | RuntimeName
+  capabilities: Capability[]
+  slots: { infer: number; convert: number }
+  dataDir: string
+  labels: Labels
+  name?: string
+  token?: string
+  python?: string
+  liteRtLibrary?: string
+  liteRtVersion?: string
+  threads: number
+  invokeTimeoutMs: number
+  stopGraceMs: number
+  random: () => number
+}
+
+/** Checks the options and fills in defaults; throws `option-invalid` with a sentence that says what to change. */
+export function settingsOf(options: AgentOptions): AgentSettings {
+  const url = URL.parse(options.url) ?? wrong(`'${options.url}' is not an address: write it as http://HOST:PORT.`)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    wrong(`The address of the control plane starts with http:// or https://, not ${url.protocol}//.`)
+  }
+  if (options.name !== undefined && !Value.Check(Name, options.name)) {
+    wrong(`'${options.name}' is not a name: lower case letters, digits, dots and dashes, at most 64.`)
+  }
+  const labels = options.labels ?? {}
+  if (!Value.Check(Labels, labels)) {
+    wrong('A label is KEY=VALUE; a key has letters, digits, dots, dashes, underlines and slashes, at most 64.')
+  }
+  const capabilities = [...new Set(options.capabilities ?? (['infer'] as const))]
+  if (capabilities.length === 0) wrong('An agent needs at least one capability: infer or convert.')
+  if (capabilities.includes('convert') && options.python === undefined) {
+    wrong('The capability convert needs the Python of an environment with TensorFlow.')
+  }
+  if (options.runtime === 'litert' && options.liteRtLibrary === undefined) {
+    wrong("The runtime litert needs the path of LiteRT's library.")
+  }
+  return {
+    url,
+    runtime: options.runtime ?? 'auto',
+    capabilities,
+    slots: {
+      infer: capabilities.includes('infer') ? whole('slots', options.slots ?? 1, 1) : 0,
+      // One conversion alone takes gigabytes: more at once would only starve each other.
+      convert: capabilities.includes('convert') ? 1 : 0
+    },
+    dataDir: resolve(options.dataDir ?? join(homedir(), '.skerry', 'agent')),
+    labels,
+    ...(options.name === undefined ? {} : { name: options.name }),
+    ...(options.token === undefined ? {} : { token: options.token }),
+    ...(options.python === undefined ? {} : { python: options.python }),
+    ...(options.liteRtLibrary === undefined ? {} : { liteRtLibrary: options.liteRtLibrary }),
+    ...(options.liteRtVersion === undefined ? {} : { liteRtVersion: options.liteRtVersion }),
+    threads: whole('threads', options.threads ?? 1, 1),
+    invokeTimeoutMs: whole('invokeTimeoutMs', options.invokeTimeoutMs ?? 60_000, 1),
+    stopGraceMs: whole('stopGraceMs', options.stopGraceMs ?? 3_000, 0),
+    random: options.random ?? Math.random
+  }
+}
+
+function whole(name: string, value: number, least: number): number {
+  if (!Number.isSafeInteger(value) || value < least) wrong(`${name} is a whole number of at least ${least}.`)
+  return value
+}
+
+function wrong(message: string): never {
+  throw new AgentError('option-invalid', message)
+}

@@ -1,0 +1,54 @@
+import { Assignment, type ControlFrame, DesiredArtifact, JobRef, Sha256 } from '@skerry/contracts'
+import { Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+
+/** What the control plane may send, as far as an agent relies on it; more fields and more kinds may come. */
+const challenge = Compile(Type.Object({ type: Type.Literal('challenge'), nonce: Type.String() }))
+const welcome = Compile(
+  Type.Object({
+    type: Type.Literal('welcome'),
+    session: Type.Integer(),
+    httpToken: Type.String(),
+    heartbeatMs: Type.Integer({ minimum: 100 }),
+    controlPlanePublicKey: Type.String()
+  })
+)
+const desired = Compile(Type.Object({ type: Type.Literal('desired'), artifacts: Type.Array(Type.Unknown()) }))
+const assign = Compile(Type.Intersect([Type.Object({ type: Type.Literal('assign'), work: Type.Unknown() }), JobRef]))
+const cancel = Compile(Type.Intersect([Type.Object({ type: Type.Literal('cancel') }), JobRef]))
+const ack = Compile(
+  Type.Intersect([
+    Type.Object({ type: Type.Literal('ack'), status: Type.Enum(['accepted', 'stale', 'unknown']) }),
+    JobRef
+  ])
+)
+const latencyAck = Compile(Type.Object({ type: Type.Literal('latency-ack'), seq: Type.Integer() }))
+const refused = Compile(Type.Object({ type: Type.Literal('refused'), code: Type.String(), detail: Type.String() }))
+const schemas = { challenge, welcome, desired, assign, cancel, ack, 'latency-ack': latencyAck, refused }
+
+const desiredArtifact = Compile(DesiredArtifact)
+const assignment = Compile(Assignment)
+const identified = Compile(Type.Object({ deployment: Type.String(), artifact: Sha256 }))
+
+export type ReceivedFrame =
+  | Exclude<ControlFrame, { type: 'desired' | 'assign' }>
+  | { type: 'desired'; artifacts: DesiredArtifact[]; refused: { deployment: string; artifact: string }[] }
+  /** `work` is null for a kind of work that this agent does not know. */
+  | { type: 'assign'; jobId: string; epoch: number; work: Assignment | null }
+
+/** null for a frame that this agent does not understand: a later control plane may send more than it knows. */
+export function parseControlFrame(header: unknown): ReceivedFrame | null {
+  const type = (header as { type?: unknown } | null)?.type
+  if (typeof type !== 'string' || !Object.hasOwn(schemas, type)) return null
+  if (!schemas[type as keyof typeof schemas].Check(header)) return null
+  const frame = header as ControlFrame
+  if (frame.type === 'assign') return { ...frame, work: assignment.Check(frame.work) ? frame.work : null }
+  if (frame.type !== 'desired') return frame
+  const artifacts: DesiredArtifact[] = []
+  const refused: { deployment: string; artifact: string }[] = []
+  for (const artifact of frame.artifacts as unknown[]) {
+    if (desiredArtifact.Check(artifact)) artifacts.push(artifact)
+    else if (identified.Check(artifact)) refused.push({ deployment: artifact.deployment, artifact: artifact.artifact })
+  }
+  return { type: 'desired', artifacts, refused }
+}

@@ -1,0 +1,57 @@
+import { statfs } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { arch, cpus, platform, release, totalmem } from 'node:os'
+import type { DeviceFacts, RuntimeInfo, RuntimeName } from '@skerry/contracts'
+import type { TfliteRuntime } from '@skerry/runtimes'
+import type { Logger } from 'pino'
+import { AgentError, wordsOf } from './agent-error.ts'
+
+// Beside src and dist alike.
+const { version: agentVersion } = createRequire(import.meta.url)('../package.json') as { version: string }
+
+/** What this machine is; `diskFreeBytes` is what the data directory's file system has left. */
+export async function readFacts(dataDir: string, runtimes: RuntimeInfo[]): Promise<DeviceFacts> {
+  const { bavail, bsize } = await statfs(dataDir)
+  const cores = cpus()
+  return {
+    arch: arch(),
+    os: `${platform()} ${release()}`,
+    // Linux on ARM often tells no model.
+    cpuModel: cores[0]?.model.trim() || 'unknown',
+    cores: cores.length,
+    memoryBytes: totalmem(),
+    diskFreeBytes: bavail * bsize,
+    runtimes,
+    agentVersion
+  }
+}
+
+export type RuntimeProbe = {
+  wanted: 'auto' | RuntimeName
+  hasLiteRtLibrary: boolean
+  start: (name: RuntimeName) => Promise<TfliteRuntime>
+  log: Logger
+}
+
+/**
+ * The runtimes that start on this machine, the fastest first. Each is started once and ended again: a library that
+ * is there but does not run here (another libc, another CPU) shows only so.
+ */
+export async function probeRuntimes({ wanted, hasLiteRtLibrary, start, log }: RuntimeProbe): Promise<RuntimeInfo[]> {
+  const candidates: RuntimeName[] =
+    wanted === 'auto' ? (hasLiteRtLibrary ? ['litert', 'tfjs-tflite'] : ['tfjs-tflite']) : [wanted]
+  const reasons: string[] = []
+  const found: RuntimeInfo[] = []
+  for (const name of candidates) {
+    try {
+      const runtime = await start(name)
+      found.push({ name: runtime.info.name, version: runtime.info.version })
+      await runtime.close()
+    } catch (error) {
+      reasons.push(`${name}: ${wordsOf(error)}`)
+      log.warn({ runtime: name, reason: wordsOf(error) }, 'a runtime does not start on this device')
+    }
+  }
+  if (found.length > 0) return found
+  throw new AgentError('no-runtime', `No TFLite runtime starts on this device. ${reasons.join(' ')}`)
+}

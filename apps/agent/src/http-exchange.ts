@@ -1,0 +1,98 @@
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { Problem } from '@skerry/contracts'
+import { AgentError, wordsOf } from './agent-error.ts'
+
+export type HttpCall = {
+  method: 'GET' | 'POST' | 'PUT'
+  url: URL
+  headers: Record<string, string>
+  body?: Uint8Array | Readable
+  signal?: AbortSignal
+}
+
+/** A request whose far side says nothing for this long has failed. */
+const SILENCE_MS = 30_000
+const PROBLEM_BYTES = 65_536
+
+/**
+ * One HTTP exchange at a time over kept-alive sockets. node:http and not fetch: a body that is streamed from a file
+ * keeps its content-length, and `close` leaves no socket behind.
+ */
+export class HttpExchange {
+  readonly #http = new HttpAgent({ keepAlive: true, maxSockets: 8 })
+  readonly #https = new HttpsAgent({ keepAlive: true, maxSockets: 8 })
+
+  /** Resolves with the head of any answer; the caller reads or destroys its body. Rejects with `transfer-failed`. */
+  async call({ method, url, headers, body, signal }: HttpCall): Promise<IncomingMessage> {
+    const secure = url.protocol === 'https:'
+    const request = (secure ? httpsRequest : httpRequest)(url, {
+      method,
+      headers,
+      agent: secure ? this.#https : this.#http,
+      timeout: SILENCE_MS,
+      ...(signal === undefined ? {} : { signal })
+    })
+    const answered = new Promise<IncomingMessage>((resolve, reject) => {
+      request.once('response', resolve)
+      request.once('error', reject)
+    })
+    request.once('timeout', () => request.destroy(new Error(`no answer within ${SILENCE_MS / 1000} s`)))
+    let sent: Promise<unknown> = Promise.resolve()
+    if (body === undefined || body instanceof Uint8Array) request.end(body)
+    // An answer that comes before the whole body was sent (a refusal) ends the sending; the answer counts.
+    else sent = pipeline(body, request).catch((error: unknown) => error)
+    try {
+      const response = await answered
+      response.once('error', () => request.destroy())
+      return response
+    } catch (error) {
+      if (signal?.aborted) throw new AgentError('aborted')
+      throw new AgentError('transfer-failed', `${method} ${url.host}: ${wordsOf(error)}`, {
+        retryable: true,
+        cause: error
+      })
+    } finally {
+      await sent
+    }
+  }
+
+  close(): void {
+    this.#http.destroy()
+    this.#https.destroy()
+  }
+}
+
+/** Reads a whole body of at most `maxBytes`. */
+export async function readBody(response: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const parts: Buffer[] = []
+  let bytes = 0
+  for await (const part of response as AsyncIterable<Buffer>) {
+    bytes += part.byteLength
+    if (bytes > maxBytes) {
+      response.destroy()
+      throw new AgentError('transfer-failed', `The answer is longer than ${maxBytes} bytes.`)
+    }
+    parts.push(part)
+  }
+  return Buffer.concat(parts, bytes)
+}
+
+/** What an answer of 400 and more says: its problem+json, or what can be made of something else (a proxy's page). */
+export async function readProblem(response: IncomingMessage): Promise<{ status: number; code: string; words: string }> {
+  const status = response.statusCode ?? 0
+  const text = (await readBody(response, PROBLEM_BYTES).catch(() => Buffer.alloc(0))).toString('utf8')
+  try {
+    const problem = JSON.parse(text) as Partial<Problem>
+    const fields = (problem.errors ?? []).map(({ pointer, detail }) => `${pointer}: ${detail}`)
+    return {
+      status,
+      code: problem.code ?? `http-${status}`,
+      words: [problem.detail ?? problem.title ?? `HTTP ${status}`, ...fields].join('; ')
+    }
+  } catch {
+    return { status, code: `http-${status}`, words: `HTTP ${status} ${response.statusMessage ?? ''}`.trim() }
+  }
+}

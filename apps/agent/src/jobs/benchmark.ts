@@ -1,0 +1,68 @@
+import type { ModelSession, TensorData } from '@skerry/runtimes'
+import { elementCount } from '@skerry/tflite'
+import type { Logger } from 'pino'
+import { AgentError } from '../agent-error.ts'
+import { filesOf, type Unit } from '../plan.ts'
+import type { Reconciler } from '../reconciler.ts'
+import { check, firstGoldenInput } from '../steps/check.ts'
+import { fetchFile } from '../steps/fetch.ts'
+import { load } from '../steps/load.ts'
+import type { StepDeps } from '../steps/step-deps.ts'
+import { verify } from '../steps/verify.ts'
+import { datatypeOf, zeros } from '../tensor-values.ts'
+import type { JobExecutor } from './job-outcome.ts'
+
+export type BenchmarkDeps = StepDeps & { reconciler: Reconciler; now: () => number; log: Logger }
+
+/**
+ * Measures one artifact on one runtime: fetched, verified and proven like a placement, then `warmupRuns` and `runs`
+ * inferences one after another. The figures are the runtime's own invoke times in ms; quantiles by nearest rank.
+ */
+export function benchmarkExecutor(deps: BenchmarkDeps): JobExecutor<'benchmark'> {
+  return async (work, _body, { jobId, epoch, receivedAtMs, signal, progress }) => {
+    const { artifact, runtime, manifest, signature } = work
+    const unit: Unit = { id: `benchmark:${jobId}-${epoch}`, artifact, runtime, manifest, signature, deployments: [] }
+    const files = filesOf(unit)
+    const release = deps.reconciler.pin(files)
+    try {
+      for (const file of files) await fetchFile(unit, file, deps, signal)
+      await verify(unit, deps, signal)
+      progress('load', 10, `Loading ${artifact} on ${runtime}`)
+      const initMs = await load(unit, deps)
+      const { session } = await deps.host.model(unit.id)
+      const inputs = (await firstGoldenInput(unit, session, deps)) ?? emptyInputs(session)
+      const invoke = async (): Promise<number> => (await deps.host.run(unit.id, inputs, signal)).timings.inferenceMs
+      const firstMs = await invoke()
+      await check(unit, deps, signal)
+      for (let run = 0; run < work.warmupRuns; run++) await invoke()
+      const runsMs: number[] = []
+      for (let run = 0; run < work.runs; run++) {
+        runsMs.push(await invoke())
+        progress('measure', 20 + (80 * (run + 1)) / work.runs, `Run ${run + 1} of ${work.runs}`)
+      }
+      runsMs.sort((a, b) => a - b)
+      const [p50Ms, p99Ms] = [rank(runsMs, 0.5), rank(runsMs, 0.99)]
+      return {
+        result: {
+          runtime,
+          timings: { deviceMs: deps.now() - receivedAtMs, inferenceMs: 0, quantizeMs: 0, dequantizeMs: 0 },
+          benchmark: { artifact, runtime, runs: work.runs, initMs, firstMs, p50Ms, p99Ms }
+        },
+        body: []
+      }
+    } finally {
+      await deps.host.unload(unit.id).catch((error: unknown) => deps.log.warn({ error }, 'a model was not unloaded'))
+      release()
+    }
+  }
+}
+
+function emptyInputs(session: Pick<ModelSession, 'inputs'>): Map<string, TensorData> {
+  return new Map(session.inputs.map(({ name, dtype, shape }) => [name, zeros(datatypeOf(dtype), elementCount(shape))]))
+}
+
+function rank(sorted: readonly number[], q: number): number {
+  const value = sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)]
+  if (value === undefined) throw new AgentError('option-invalid', 'A benchmark needs at least one run.')
+  return value
+}

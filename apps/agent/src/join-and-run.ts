@@ -1,0 +1,103 @@
+import { mkdir } from 'node:fs/promises'
+import type { RuntimeInfo, RuntimeName } from '@skerry/contracts'
+import { startRuntime, type TfliteRuntime } from '@skerry/runtimes'
+import { type Logger, pino } from 'pino'
+import { Agent, type AgentExit } from './agent.ts'
+import { AgentError } from './agent-error.ts'
+import { type AgentOptions, type AgentSettings, settingsOf } from './config.ts'
+import { lockDataDir } from './data-dir-lock.ts'
+import { endpointsOf } from './endpoints.ts'
+import { enrol } from './enrol.ts'
+import { probeRuntimes, readFacts } from './facts.ts'
+import { HttpExchange } from './http-exchange.ts'
+import { type Identity, loadIdentity, makeDeviceKey, saveIdentity } from './identity.ts'
+
+export type RunningAgent = {
+  deviceId: string
+  name: string
+  runtimes: RuntimeInfo[]
+  /** Resolves when the first session with the control plane stands. */
+  connected: Promise<void>
+  /** Ends or hands back the work in hand, closes the socket and the runtimes' processes. Safe to call twice. */
+  stop(): Promise<void>
+  /** Resolves when the agent has ended, by `stop` or because the control plane revoked the device. Never rejects. */
+  closed: Promise<AgentExit>
+}
+
+/**
+ * Joins this machine to a control plane, once, and runs its agent. A data directory that holds an identity needs no
+ * token; without one the token enrols the device. Resolves when the agent runs, connected or not yet; from then on it
+ * reconnects by itself.
+ *
+ * @throws AgentError whose message is a sentence for the person who typed the command.
+ */
+export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
+  const settings = settingsOf(options)
+  const log = options.logger ?? pino({ name: 'agent' })
+  await mkdir(settings.dataDir, { recursive: true, mode: 0o700 })
+  const unlock = await lockDataDir(settings.dataDir)
+  const http = new HttpExchange()
+  try {
+    const start = (name: RuntimeName): Promise<TfliteRuntime> => startRuntimeFor(settings, log, name)
+    const runtimes = await probeRuntimes({
+      wanted: settings.runtime,
+      hasLiteRtLibrary: settings.liteRtLibrary !== undefined,
+      start,
+      log
+    })
+    const identity = (await loadIdentity(settings.dataDir)) ?? (await newIdentity(settings, runtimes, http))
+    const agent = await Agent.start({ settings, identity, runtimes, startRuntime: start, http, log, now: Date.now })
+    const closed = agent.closed.finally(unlock)
+    return {
+      deviceId: identity.deviceId,
+      name: identity.name,
+      runtimes,
+      connected: agent.connected,
+      closed,
+      stop: async () => {
+        await agent.stop()
+        await closed
+      }
+    }
+  } catch (error) {
+    http.close()
+    await unlock()
+    throw error
+  }
+}
+
+function startRuntimeFor(settings: AgentSettings, log: Logger, name: RuntimeName): Promise<TfliteRuntime> {
+  const { liteRtLibrary, liteRtVersion, threads } = settings
+  return startRuntime(name, {
+    threads,
+    ...(name !== 'litert' || liteRtLibrary === undefined ? {} : { liteRtLibrary }),
+    ...(name !== 'litert' || liteRtVersion === undefined ? {} : { version: liteRtVersion }),
+    onStderr: (line) => log.debug({ runtime: name, line }, 'runtime')
+  })
+}
+
+async function newIdentity(settings: AgentSettings, runtimes: RuntimeInfo[], http: HttpExchange): Promise<Identity> {
+  const { url, token, name, labels, capabilities, slots, dataDir } = settings
+  if (token === undefined) {
+    throw new AgentError('token-needed', `There is no identity in ${dataDir}: give a join token with --token.`)
+  }
+  const { privateKey, publicKeyBase64 } = makeDeviceKey()
+  const answer = await enrol(http, endpointsOf(url).enrol, {
+    token,
+    publicKey: publicKeyBase64,
+    capabilities,
+    slots,
+    facts: await readFacts(dataDir, runtimes),
+    ...(name === undefined ? {} : { name }),
+    ...(Object.keys(labels).length === 0 ? {} : { labels })
+  })
+  const identity: Identity = {
+    deviceId: answer.deviceId,
+    name: answer.name,
+    url: url.href,
+    privateKey,
+    controlPlanePublicKey: answer.controlPlanePublicKey
+  }
+  await saveIdentity(dataDir, identity)
+  return identity
+}

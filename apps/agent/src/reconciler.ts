@@ -1,0 +1,274 @@
+import type { AgentFrame, DesiredArtifact, PlacementState, RuntimeName } from '@skerry/contracts'
+import { RuntimeError } from '@skerry/runtimes'
+import { AgentError, wordsOf } from './agent-error.ts'
+import { Backoff } from './backoff.ts'
+import { filesOf, plan, type Step, type Unit, unitsOf } from './plan.ts'
+import { RuntimeLostError } from './runtime-host.ts'
+import { check } from './steps/check.ts'
+import { evict } from './steps/evict.ts'
+import { fetchFile } from './steps/fetch.ts'
+import { load } from './steps/load.ts'
+import type { StepDeps } from './steps/step-deps.ts'
+import { verify } from './steps/verify.ts'
+
+export type PlacementFrame = Extract<AgentFrame, { type: 'placement' }>
+
+type Status = { state: PlacementState; reason?: string; loadMs?: number }
+type Hold = { timer: NodeJS.Timeout | null }
+
+/** Attempts at a step that fails here and not on the way here, before the placement counts as failed. */
+const LOCAL_ATTEMPTS = 3
+const FIRST_WAIT_MS = 500
+const LONGEST_WAIT_MS = 30_000
+const REASON_LENGTH = 2_000
+const STATE_OF = { fetch: 'fetching', verify: 'verifying', load: 'loading', check: 'checking' } as const
+
+export type ReconcilerDeps = StepDeps & {
+  report: (frame: PlacementFrame) => void
+  random: () => number
+  now: () => number
+}
+
+/**
+ * Leads the device from what it has to what the control plane wants, one step at a time; the plan is made anew after
+ * each step, so a wish that changed takes effect at the next one.
+ */
+export class Reconciler {
+  readonly #deps: ReconcilerDeps
+  readonly #verified = new Set<string>()
+  readonly #checked = new Set<string>()
+  readonly #status = new Map<string, Status>()
+  readonly #held = new Map<string, Hold>()
+  readonly #retries = new Map<string, { backoff: Backoff; local: number }>()
+  readonly #pinned = new Map<string, number>()
+  readonly #changed = new Set<() => void>()
+  readonly #restart: Backoff
+  #lastLossAt = Number.NEGATIVE_INFINITY
+  #desired: Unit[] | null = null
+  #running: { unit: string | null; controller: AbortController; done: Promise<void> } | null = null
+  #stopped = false
+
+  constructor(deps: ReconcilerDeps) {
+    this.#deps = deps
+    this.#restart = new Backoff(deps.random, FIRST_WAIT_MS, LONGEST_WAIT_MS)
+  }
+
+  setDesired(desired: readonly DesiredArtifact[]): void {
+    const units = unitsOf(desired)
+    const wanted = new Set(units.map((unit) => unit.id))
+    for (const unit of this.#desired ?? []) if (!wanted.has(unit.id)) this.#forget(unit)
+    this.#desired = units
+    for (const unit of units) {
+      if (!this.#status.has(unit.id)) this.#setStatus(unit, { state: 'pending' })
+      else this.#report(unit)
+    }
+    const running = this.#running
+    if (running !== null && running.unit !== null && !wanted.has(running.unit)) running.controller.abort()
+    this.#announce()
+    this.#kick()
+  }
+
+  /** Tells the control plane every state again, after a reconnect. */
+  reportAll(): void {
+    for (const unit of this.#desired ?? []) this.#report(unit)
+  }
+
+  /** The processes of this runtime are gone: its models load again, at once or, if that happens often, a little later. */
+  runtimeLost(runtime: RuntimeName): void {
+    const now = this.#deps.now()
+    if (now - this.#lastLossAt > LONGEST_WAIT_MS) this.#restart.reset()
+    const waitMs = now - this.#lastLossAt > LONGEST_WAIT_MS ? 0 : this.#restart.nextMs()
+    this.#lastLossAt = now
+    for (const unit of this.#desired ?? []) {
+      if (unit.runtime !== runtime || this.#status.get(unit.id)?.state !== 'ready') continue
+      this.#setStatus(unit, { state: 'loading', reason: 'Its runtime ended and starts again.' })
+      if (waitMs > 0) this.#hold(unit, waitMs)
+    }
+    this.#kick()
+  }
+
+  /** Keeps files in the cache while something other than the desired state uses them. */
+  pin(files: readonly string[]): () => void {
+    for (const file of files) this.#pinned.set(file, (this.#pinned.get(file) ?? 0) + 1)
+    return () => {
+      for (const file of files) {
+        const count = (this.#pinned.get(file) ?? 1) - 1
+        if (count > 0) this.#pinned.set(file, count)
+        else this.#pinned.delete(file)
+      }
+      this.#kick()
+    }
+  }
+
+  /** The unit that serves a deployment with an artifact, once it is ready; waits while it is on its way there. */
+  async ready(deployment: string, artifact: string, signal: AbortSignal): Promise<Unit> {
+    for (;;) {
+      const unit = this.#desired?.find((unit) => unit.artifact === artifact && unit.deployments.includes(deployment))
+      const status = unit === undefined ? undefined : this.#status.get(unit.id)
+      if (this.#desired !== null && (unit === undefined || status?.state === 'failed')) {
+        const why = status?.reason ?? 'it is not among what this device should serve'
+        throw new AgentError('not-placed', `Artifact ${artifact} of ${deployment} is not ready here: ${why}`, {
+          retryable: true
+        })
+      }
+      if (unit !== undefined && status?.state === 'ready') return unit
+      await this.#nextChange(signal)
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    for (const { timer } of this.#held.values()) if (timer !== null) clearTimeout(timer)
+    this.#running?.controller.abort()
+    await this.#running?.done
+  }
+
+  #nextChange(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        this.#changed.delete(settle)
+        signal.removeEventListener('abort', settle)
+        if (signal.aborted) reject(new AgentError('aborted'))
+        else resolve()
+      }
+      if (signal.aborted) return settle()
+      this.#changed.add(settle)
+      signal.addEventListener('abort', settle)
+    })
+  }
+
+  #announce(): void {
+    for (const listener of [...this.#changed]) listener()
+  }
+
+  #kick(): void {
+    if (this.#stopped || this.#desired === null || this.#running !== null) return
+    this.#running = { unit: null, controller: new AbortController(), done: Promise.resolve() }
+    this.#running.done = this.#loop().catch((error: unknown) => {
+      this.#running = null
+      this.#deps.log.error({ error }, 'the cache cannot be read')
+    })
+  }
+
+  async #loop(): Promise<void> {
+    await this.#deps.cache.dropParts(new Set([...(this.#desired ?? []).flatMap(filesOf), ...this.#pinned.keys()]))
+    for (let step = this.#next(); step !== undefined && !this.#stopped; step = this.#next()) {
+      if (step.kind === 'evict') await evict(step, this.#deps)
+      else await this.#execute(step, step.unit)
+    }
+    // In the same turn as the last look at the plan, so that no change after it goes unseen.
+    this.#running = null
+  }
+
+  #next(): Step | undefined {
+    const steps = plan(this.#desired ?? [], {
+      files: this.#deps.cache.files(),
+      pinned: new Set(this.#pinned.keys()),
+      verified: this.#verified,
+      loaded: this.#deps.host.loadedIds(),
+      checked: this.#checked,
+      held: new Set(this.#held.keys())
+    })
+    const busy = new Set(steps.map((step) => (step.kind === 'evict' ? null : step.unit.id)))
+    for (const unit of this.#desired ?? []) {
+      if (busy.has(unit.id) || this.#held.has(unit.id)) continue
+      const { state, loadMs } = this.#status.get(unit.id) ?? { state: 'pending' }
+      if (state !== 'ready') this.#setStatus(unit, { state: 'ready', ...(loadMs === undefined ? {} : { loadMs }) })
+    }
+    return steps[0]
+  }
+
+  async #execute(step: Exclude<Step, { kind: 'evict' }>, unit: Unit): Promise<void> {
+    const controller = new AbortController()
+    const running = this.#running
+    if (running !== null) {
+      running.unit = unit.id
+      running.controller = controller
+    }
+    const { loadMs } = this.#status.get(unit.id) ?? {}
+    this.#setStatus(unit, { state: STATE_OF[step.kind], ...(loadMs === undefined ? {} : { loadMs }) })
+    try {
+      if (step.kind === 'fetch') await fetchFile(unit, step.file, this.#deps, controller.signal)
+      else if (step.kind === 'verify') {
+        await verify(unit, this.#deps, controller.signal)
+        this.#verified.add(unit.id)
+      } else if (step.kind === 'load') {
+        const loadMs = await load(unit, this.#deps)
+        this.#setStatus(unit, { state: 'loading', loadMs })
+      } else {
+        await check(unit, this.#deps, controller.signal)
+        this.#checked.add(unit.id)
+      }
+      this.#retries.delete(unit.id)
+    } catch (error) {
+      if (!controller.signal.aborted) this.#onFailure(step.kind, unit, error)
+    } finally {
+      if (running !== null) running.unit = null
+      // A wish that was withdrawn while its step ran leaves nothing behind.
+      if (!this.#desired?.some(({ id }) => id === unit.id)) this.#forget(unit)
+    }
+  }
+
+  #onFailure(kind: keyof typeof STATE_OF, unit: Unit, error: unknown): void {
+    const reason = wordsOf(error).slice(0, REASON_LENGTH)
+    const retry = this.#retries.get(unit.id) ?? {
+      backoff: new Backoff(this.#deps.random, FIRST_WAIT_MS, LONGEST_WAIT_MS),
+      local: 0
+    }
+    this.#retries.set(unit.id, retry)
+    const onTheWay = error instanceof AgentError && error.code === 'transfer-failed'
+    if (!onTheWay) retry.local++
+    if (onTheWay || (isPassing(error) && retry.local < LOCAL_ATTEMPTS)) {
+      this.#deps.log.warn({ artifact: unit.artifact, step: kind, reason }, 'a step failed and will be tried again')
+      this.#setStatus(unit, { state: STATE_OF[kind], reason })
+      this.#hold(unit, retry.backoff.nextMs())
+    } else {
+      this.#deps.log.error({ artifact: unit.artifact, step: kind, reason }, 'a placement failed')
+      this.#held.set(unit.id, { timer: null })
+      this.#setStatus(unit, { state: 'failed', reason })
+    }
+  }
+
+  #hold(unit: Unit, waitMs: number): void {
+    const before = this.#held.get(unit.id)
+    if (before?.timer) clearTimeout(before.timer)
+    const timer = setTimeout(() => {
+      this.#held.delete(unit.id)
+      this.#kick()
+    }, waitMs)
+    this.#held.set(unit.id, { timer })
+  }
+
+  #forget(unit: Unit): void {
+    const hold = this.#held.get(unit.id)
+    if (hold?.timer) clearTimeout(hold.timer)
+    this.#held.delete(unit.id)
+    this.#verified.delete(unit.id)
+    this.#checked.delete(unit.id)
+    this.#status.delete(unit.id)
+    this.#retries.delete(unit.id)
+    this.#deps.host.pardon(unit.runtime, unit.artifact)
+  }
+
+  #setStatus(unit: Unit, status: Status): void {
+    if (this.#desired?.some(({ id }) => id === unit.id) !== true) return
+    this.#status.set(unit.id, status)
+    this.#report(unit)
+    this.#announce()
+  }
+
+  #report(unit: Unit): void {
+    const status = this.#status.get(unit.id)
+    if (status === undefined) return
+    for (const deployment of unit.deployments) {
+      this.#deps.report({ type: 'placement', deployment, artifact: unit.artifact, ...status })
+    }
+  }
+}
+
+/** Whether a failed step may go better without anybody's help. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof RuntimeLostError) return true
+  if (error instanceof RuntimeError) return error.code === 'runtime-unavailable' || error.code === 'runtime-closed'
+  return error instanceof AgentError && error.retryable
+}

@@ -1,0 +1,235 @@
+import type { NameMap, RuntimeName } from '@skerry/contracts'
+import { type LoadedModel, ModelSession, RuntimeError, type RuntimeExit, type TfliteRuntime } from '@skerry/runtimes'
+import type { Logger } from 'pino'
+import { AgentError } from './agent-error.ts'
+
+export type ModelSpec = { id: string; artifact: string; runtime: RuntimeName; path: string; names: NameMap }
+export type HostedModel = { session: ModelSession; loaded: LoadedModel }
+export type SessionInputs = Parameters<ModelSession['run']>[0]
+export type SessionResult = Awaited<ReturnType<ModelSession['run']>>
+
+/** Thrown for a call that was in a process that is gone. */
+export class RuntimeLostError extends Error {
+  override readonly name = 'RuntimeLostError'
+  readonly code: 'runtime-crashed' | 'runtime-timeout'
+  /** False for a call that only waited behind the one that took the process down. */
+  readonly culprit: boolean
+
+  constructor(code: RuntimeLostError['code'], message: string, culprit: boolean) {
+    super(message)
+    this.code = code
+    this.culprit = culprit
+  }
+}
+
+export type RuntimeHostDeps = {
+  start: (name: RuntimeName) => Promise<TfliteRuntime>
+  threads: number
+  invokeTimeoutMs: number
+  log: Logger
+  /** A process is gone that nobody ended; its models are no longer loaded. */
+  onLost: (runtime: RuntimeName) => void
+}
+
+type Call = { artifact: string }
+type Child = {
+  name: RuntimeName
+  process: TfliteRuntime
+  models: Map<string, Promise<HostedModel>>
+  loaded: Set<string>
+  /** Calls in the process, oldest first: it runs them one by one, so the first is the one that runs. */
+  calls: Set<Call>
+  culprit: Call | null
+  gone: boolean
+}
+
+/** Crashes in a row after which an artifact is not loaded again. */
+const CRASHES_IN_A_ROW = 2
+const LOAD_TIMEOUT_MS = 120_000
+const ABORT_GRACE_MS = 1_000
+const CLOSE_GRACE_MS = 3_000
+
+/**
+ * One process per runtime, started when it is first needed, and again after a crash with the models it held as they
+ * are needed. It knows which call took a process down, and refuses an artifact that did it twice in a row.
+ */
+export class RuntimeHost {
+  readonly #deps: RuntimeHostDeps
+  readonly #specs = new Map<string, ModelSpec>()
+  readonly #children = new Map<RuntimeName, Promise<Child>>()
+  readonly #live = new Map<RuntimeName, Child>()
+  readonly #crashes = new Map<string, number>()
+  #closed = false
+
+  constructor(deps: RuntimeHostDeps) {
+    this.#deps = deps
+  }
+
+  /** Ids of the models that are in a living process. */
+  loadedIds(): Set<string> {
+    return new Set([...this.#live.values()].flatMap((child) => [...child.loaded]))
+  }
+
+  pids(): number[] {
+    return [...this.#live.values()].map((child) => child.process.pid)
+  }
+
+  /** Why an artifact may not be loaded on a runtime any more, or null. A new wish for it starts afresh: `pardon`. */
+  quarantined(runtime: RuntimeName, artifact: string): boolean {
+    return (this.#crashes.get(`${runtime}/${artifact}`) ?? 0) >= CRASHES_IN_A_ROW
+  }
+
+  pardon(runtime: RuntimeName, artifact: string): void {
+    this.#crashes.delete(`${runtime}/${artifact}`)
+  }
+
+  /** Loads a model, or waits for the load under way. It is loaded again by itself after its process was lost. */
+  async load(spec: ModelSpec): Promise<HostedModel> {
+    this.#specs.set(spec.id, spec)
+    return this.#hosted(spec, await this.#child(spec.runtime))
+  }
+
+  async unload(id: string): Promise<void> {
+    const spec = this.#specs.get(id)
+    this.#specs.delete(id)
+    if (spec === undefined) return
+    const child = this.#live.get(spec.runtime)
+    if (child === undefined || !child.models.has(id)) return
+    const model = child.models.get(id)
+    child.models.delete(id)
+    child.loaded.delete(id)
+    if ((await model?.catch(() => null)) !== null && !child.gone) await child.process.unload(id)
+  }
+
+  /** A model that was loaded before; loads it again if its process was lost since. */
+  async model(id: string): Promise<HostedModel> {
+    const spec = this.#specOf(id)
+    return this.#hosted(spec, await this.#child(spec.runtime))
+  }
+
+  /**
+   * One inference by original names. Native code cannot be interrupted: after an abort it has a second to end by
+   * itself, since ending its process costs every other model in it a load.
+   */
+  async run(id: string, inputs: SessionInputs, signal: AbortSignal): Promise<SessionResult> {
+    const spec = this.#specOf(id)
+    const child = await this.#child(spec.runtime)
+    const { session } = await this.#hosted(spec, child)
+    if (signal.aborted) throw new AgentError('aborted')
+    const hard = new AbortController()
+    let timer: NodeJS.Timeout | undefined
+    const abort = (): void => {
+      timer = setTimeout(() => hard.abort(), ABORT_GRACE_MS)
+    }
+    signal.addEventListener('abort', abort)
+    try {
+      const options = { signal: hard.signal, timeoutMs: this.#deps.invokeTimeoutMs }
+      const result = await this.#watched(child, spec, () => session.run(inputs, options))
+      this.pardon(spec.runtime, spec.artifact)
+      return result
+    } finally {
+      signal.removeEventListener('abort', abort)
+      clearTimeout(timer)
+    }
+  }
+
+  /** Ends every process, by force those that do not end with their calls. */
+  async close(): Promise<void> {
+    this.#closed = true
+    const children = await Promise.allSettled(this.#children.values())
+    await Promise.all(
+      children.map(async (child) => {
+        if (child.status === 'rejected') return
+        const { pid } = child.value.process
+        const timer = setTimeout(() => process.kill(pid, 'SIGKILL'), CLOSE_GRACE_MS)
+        await child.value.process.close()
+        clearTimeout(timer)
+      })
+    )
+  }
+
+  #specOf(id: string): ModelSpec {
+    const spec = this.#specs.get(id)
+    if (spec === undefined) throw new AgentError('not-placed', `The model ${id} is not loaded.`, { retryable: true })
+    return spec
+  }
+
+  #hosted(spec: ModelSpec, child: Child): Promise<HostedModel> {
+    const known = child.models.get(spec.id)
+    if (known !== undefined) return known
+    if (this.quarantined(spec.runtime, spec.artifact)) {
+      throw new AgentError(
+        'model-quarantined',
+        `Artifact ${spec.artifact} crashed the runtime ${spec.runtime} ${CRASHES_IN_A_ROW} times in a row on this device.`
+      )
+    }
+    const signal = AbortSignal.timeout(LOAD_TIMEOUT_MS)
+    const loading = this.#watched(child, spec, () =>
+      child.process.load(spec.id, spec.path, { threads: this.#deps.threads, signal })
+    ).then((loaded) => {
+      if (child.models.get(spec.id) === loading) child.loaded.add(spec.id)
+      return { loaded, session: new ModelSession(child.process, spec.id, loaded, spec.names) }
+    })
+    child.models.set(spec.id, loading)
+    loading.catch(() => child.models.delete(spec.id))
+    return loading
+  }
+
+  /** Runs a call in a child and, when the child is lost with it, tells the culprit from those that waited. */
+  async #watched<T>(child: Child, { artifact, runtime }: ModelSpec, work: () => Promise<T>): Promise<T> {
+    if (child.gone) throw new RuntimeLostError('runtime-crashed', `The process of ${runtime} is gone.`, false)
+    const call: Call = { artifact }
+    child.calls.add(call)
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof RuntimeError)) throw error
+      if (error.code === 'runtime-aborted' && child.calls.values().next().value === call) child.culprit = call
+      if (error.code !== 'runtime-crashed' && error.code !== 'runtime-timeout') throw error
+      child.culprit ??= child.calls.values().next().value ?? call
+      const culprit = child.culprit === call
+      if (culprit) this.#crashes.set(`${runtime}/${artifact}`, (this.#crashes.get(`${runtime}/${artifact}`) ?? 0) + 1)
+      throw new RuntimeLostError(error.code, error.message, culprit)
+    } finally {
+      // The calls of a lost process stay, so that each of them sees the same oldest call.
+      if (!child.gone && child.culprit === null) child.calls.delete(call)
+    }
+  }
+
+  #child(name: RuntimeName): Promise<Child> {
+    if (this.#closed) return Promise.reject(new AgentError('aborted', 'The agent is stopping.'))
+    const known = this.#children.get(name)
+    if (known !== undefined) return known
+    const starting = this.#deps.start(name).then((runtime) => {
+      const child: Child = {
+        name,
+        process: runtime,
+        models: new Map(),
+        loaded: new Set(),
+        calls: new Set(),
+        culprit: null,
+        gone: false
+      }
+      this.#live.set(name, child)
+      runtime.onExit((exit) => this.#onExit(child, starting, exit))
+      return child
+    })
+    this.#children.set(name, starting)
+    starting.catch(() => this.#forget(name, starting))
+    return starting
+  }
+
+  #onExit(child: Child, starting: Promise<Child>, exit: RuntimeExit): void {
+    child.gone = true
+    if (this.#live.get(child.name) === child) this.#live.delete(child.name)
+    this.#forget(child.name, starting)
+    if (exit.expected) return
+    const { exitCode, signal, stderr } = exit
+    this.#deps.log.warn({ runtime: child.name, exitCode, signal, stderr }, 'a runtime process is gone')
+    this.#deps.onLost(child.name)
+  }
+
+  #forget(name: RuntimeName, starting: Promise<Child>): void {
+    if (this.#children.get(name) === starting) this.#children.delete(name)
+  }
+}

@@ -1,0 +1,21 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { AgentError } from '../agent-error.ts'
+import { verifyManifest } from '../manifest.ts'
+import type { Unit } from '../plan.ts'
+import type { StepDeps } from './step-deps.ts'
+
+/**
+ * Nothing unsigned runs: the manifest bears the control plane's signature and names this artifact. The file is hashed
+ * again, because it may have lain on the disk since an earlier start; one that changed is thrown away and fetched anew.
+ */
+export async function verify(unit: Unit, deps: StepDeps, signal: AbortSignal): Promise<void> {
+  verifyManifest(unit.manifest, unit.signature, unit.artifact, deps.controlPlanePublicKey)
+  const hash = createHash('sha256')
+  for await (const piece of createReadStream(deps.cache.path(unit.artifact), { highWaterMark: 1 << 20, signal })) {
+    hash.update(piece as Buffer)
+  }
+  if (hash.digest('hex') === unit.artifact) return
+  await deps.cache.evict(unit.artifact)
+  throw new AgentError('digest-mismatch', 'The file on the disk has changed since it was fetched.', { retryable: true })
+}

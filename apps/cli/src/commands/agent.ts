@@ -1,0 +1,90 @@
+import path from 'node:path'
+import { type AgentOptions, joinAndRun } from '@skerry/agent'
+import type { Capability, RuntimeName } from '@skerry/contracts'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { pino } from 'pino'
+import { CliError } from '../cli-error.ts'
+import type { CliConfig } from '../config.ts'
+import { onStop } from '../stop-signals.ts'
+
+type JoinFlags = {
+  token?: string
+  name?: string
+  label: Record<string, string>
+  runtime: 'auto' | RuntimeName
+  capability: Capability[]
+  slots: number
+  threads: number
+  dataDir?: string
+  json?: boolean
+}
+
+const label = (text: string, labels: Record<string, string>): Record<string, string> => {
+  const cut = text.indexOf('=')
+  if (cut < 1) throw new InvalidArgumentError('write it as key=value')
+  return { ...labels, [text.slice(0, cut)]: text.slice(cut + 1) }
+}
+
+const positive = (text: string): number => {
+  const number = Number(text)
+  if (!Number.isInteger(number) || number < 1) throw new InvalidArgumentError('a whole number, 1 or more')
+  return number
+}
+
+const capabilities = (text: string): Capability[] =>
+  text.split(',').map((word) => {
+    if (word !== 'infer' && word !== 'convert') throw new InvalidArgumentError('infer, convert, or infer,convert')
+    return word
+  })
+
+export function agentCommand(program: Command, config: CliConfig): void {
+  const agent = program.command('agent').description('the daemon on a device')
+  agent
+    .command('join')
+    .description('join this machine to a control plane and serve; later starts need no token')
+    .argument('<url>', 'the control plane, for example http://192.0.2.7:8080')
+    .option('--token <token>', 'a join token: npx skerry join-token')
+    .option('--name <name>', "the device's name")
+    .option('--label <key=value>', 'a label, may be given several times', label, {})
+    .addOption(new Option('--runtime <name>').choices(['auto', 'litert', 'tfjs-tflite']).default('auto'))
+    .option('--capability <list>', 'infer, convert, or infer,convert', capabilities, ['infer'] as Capability[])
+    .option('--slots <n>', 'inferences at a time', positive, 1)
+    .option('--threads <n>', 'threads of one inference', positive, 1)
+    .option('--data-dir <dir>', 'identity, model cache and journal (default ~/.skerry/agent)')
+    .option('--json', 'the ready line as JSON; the log goes to stderr either way')
+    .action(async (url: string, flags: JoinFlags) => {
+      const logger = pino({ level: config.environment.SKERRY_LOG_LEVEL ?? 'info' }, pino.destination(2))
+      if (flags.capability.includes('convert') && config.tools === undefined)
+        throw new CliError('Converting needs the Python environment: npm run setup')
+      const options: AgentOptions = {
+        url,
+        labels: flags.label,
+        runtime: flags.runtime,
+        capabilities: flags.capability,
+        slots: flags.slots,
+        threads: flags.threads,
+        logger,
+        ...(flags.token === undefined ? {} : { token: flags.token }),
+        ...(flags.name === undefined ? {} : { name: flags.name }),
+        ...(flags.dataDir === undefined ? {} : { dataDir: path.resolve(flags.dataDir) }),
+        ...(config.tools === undefined
+          ? {}
+          : {
+              python: config.tools.python,
+              liteRtLibrary: config.tools.liteRtLibrary,
+              liteRtVersion: config.tools.liteRtVersion
+            })
+      }
+      const running = await joinAndRun(options)
+      onStop(() => running.stop())
+      void running.connected.then(() => {
+        const ready = { deviceId: running.deviceId, name: running.name, runtimes: running.runtimes }
+        const runtimes = running.runtimes.map((runtime) => `${runtime.name} ${runtime.version}`).join(', ')
+        console.log(
+          flags.json ? JSON.stringify(ready) : `Device ${running.name} serves ${url} with ${runtimes}. Ctrl-C stops it.`
+        )
+      })
+      const exit = await running.closed
+      if (exit.reason === 'revoked') throw new CliError(exit.message)
+    })
+}

@@ -1,0 +1,121 @@
+import type { Deployment, Device, Job, JoinToken } from '@skerry/contracts'
+import { type Command, Option } from 'commander'
+import { ApiClient } from '../api-client.ts'
+import { CliError } from '../cli-error.ts'
+import type { CliConfig } from '../config.ts'
+import { renderTable } from '../table.ts'
+
+type Listed<T> = { items: T[]; nextPageToken?: string }
+type Flags = { json?: boolean }
+
+/** Commands that show or change what a control plane holds. */
+export function resourceCommands(program: Command, config: CliConfig): void {
+  const client = (): ApiClient => {
+    if (config.key === undefined)
+      throw new CliError(
+        `No key: set SKERRY_KEY, or SKERRY_DATA_DIR to the folder that holds admin.key (now ${config.dataDir})`
+      )
+    return new ApiClient(config.url, config.key)
+  }
+  const show = (flags: Flags, value: unknown, text: () => string) =>
+    console.log(flags.json ? JSON.stringify(value) : text())
+
+  program
+    .command('join-token')
+    .description('a token with which devices join; it is shown once')
+    .addOption(new Option('--capability <list>').choices(['infer', 'convert', 'infer,convert']).default('infer'))
+    .option('--uses <n>', 'how many devices may use it', '1')
+    .option('--json')
+    .action(async (flags: Flags & { capability: string; uses: string }) => {
+      const body = { capabilities: flags.capability.split(','), uses: Number(flags.uses) }
+      const token = await client().post<JoinToken>('/join-tokens', body)
+      show(
+        flags,
+        token,
+        () =>
+          `${token.token}\n\nnpx skerry agent join ${config.url} --token ${token.token}\n(expires ${token.expiresAt})`
+      )
+    })
+
+  program
+    .command('devices')
+    .description('the fleet')
+    .option('--json')
+    .action(async (flags: Flags) => {
+      const { items } = await client().get<Listed<Device>>('/devices?limit=1000')
+      show(flags, items, () =>
+        renderTable(
+          ['device', 'state', 'runtimes', 'capabilities', 'serves'],
+          items.map((device) => [
+            device.name,
+            device.state,
+            device.facts.runtimes.map((runtime) => runtime.name).join(', '),
+            device.capabilities.join(', '),
+            device.models.map((model) => `${model.deployment}/${model.variant} (${model.state})`).join(', ')
+          ])
+        )
+      )
+    })
+
+  program
+    .command('deployments')
+    .description('what is placed where, and why not elsewhere')
+    .option('--json')
+    .action(async (flags: Flags) => {
+      const { items } = await client().get<Listed<Deployment>>('/deployments?limit=1000')
+      show(flags, items, () =>
+        renderTable(
+          ['deployment', 'phase', 'device', 'variant', 'state', 'reason'],
+          items.flatMap((deployment) =>
+            deployment.devices.map((placement) => [
+              deployment.name,
+              deployment.phase,
+              placement.deviceName,
+              placement.variant ?? '',
+              placement.state,
+              placement.reason ?? ''
+            ])
+          )
+        )
+      )
+    })
+
+  const jobs = program.command('jobs').description('inferences, conversions, benchmarks')
+  jobs
+    .command('list', { isDefault: true })
+    .option('--state <state>')
+    .option('--limit <n>', 'at most', '20')
+    .option('--json')
+    .action(async (flags: Flags & { state?: string; limit: string }) => {
+      const state = flags.state === undefined ? '' : `&state=${encodeURIComponent(flags.state)}`
+      const { items } = await client().get<Listed<Job>>(`/jobs?limit=${encodeURIComponent(flags.limit)}${state}`)
+      show(flags, items, () =>
+        renderTable(
+          ['job', 'kind', 'state', 'model', 'attempts', 'created', 'error'],
+          items.map((job) => [
+            job.id,
+            job.kind,
+            job.state,
+            job.model ?? '',
+            String(job.attempts.length),
+            job.createdAt,
+            job.error?.message ?? ''
+          ])
+        )
+      )
+    })
+  jobs
+    .command('get <id>')
+    .option('--json')
+    .action(async (id: string, flags: Flags) => {
+      const job = await client().get<Job>(`/jobs/${encodeURIComponent(id)}`)
+      show(flags, job, () => JSON.stringify(job, null, 2))
+    })
+  jobs
+    .command('cancel <id>')
+    .option('--json')
+    .action(async (id: string, flags: Flags) => {
+      const job = await client().post<Job>(`/jobs/${encodeURIComponent(id)}/cancel`)
+      show(flags, job, () => `${job.id} ${job.state}`)
+    })
+}

@@ -1,0 +1,85 @@
+import type { Device, Variant } from '@skerry/contracts'
+import { renderTable } from '../table.ts'
+import { MEMBERS, MODEL, type WorkedExample } from './worked-example.ts'
+
+const ms = (value: number): string => `${value.toFixed(2)} ms`
+const megabytes = (bytes: number | undefined): string => (bytes === undefined ? '-' : `${(bytes / 1e6).toFixed(2)} MB`)
+const share = (value: number | undefined | null): string => (typeof value === 'number' ? value.toFixed(3) : '-')
+const decibels = (value: number | null | undefined): string =>
+  typeof value === 'number' ? `${value.toFixed(1)} dB` : '-'
+
+/** What was converted, and what became of it. */
+export function variantTable(variants: readonly Variant[]): string {
+  return renderTable(
+    ['variant', 'state', 'size', 'SNR', 'agreement', 'accuracy', 'original', 'why'],
+    variants.map((variant) => {
+      const output = variant.parity?.outputs[0]
+      return [
+        variant.variant,
+        variant.state,
+        megabytes(variant.bytes),
+        decibels(output?.snrDb),
+        share(output?.agreement),
+        share(variant.parity?.accuracy?.variant),
+        share(variant.parity?.accuracy?.original),
+        variant.reason ?? ''
+      ]
+    })
+  )
+}
+
+/** What each device does with it. */
+export function deviceTable(example: WorkedExample, variants: readonly Variant[]): string {
+  return renderTable(
+    ['device', 'runtime', 'variant', 'size', 'p50', 'p99', 'job p50', 'parity', 'accuracy'],
+    example.measured.map((entry) => {
+      const variant = variants.find((candidate) => candidate.variant === entry.variant)
+      const output = variant?.parity?.outputs[0]
+      return [
+        entry.device,
+        entry.runtime,
+        entry.variant,
+        megabytes(variant?.bytes),
+        ms(entry.p50Ms),
+        ms(entry.p99Ms),
+        ms(entry.jobP50Ms),
+        decibels(output?.snrDb),
+        share(entry.accuracy)
+      ]
+    })
+  )
+}
+
+/** The object that `--json` prints last. */
+export function summary(
+  example: WorkedExample,
+  variants: readonly Variant[],
+  devices: readonly Device[],
+  url: string
+): object {
+  return {
+    model: MODEL,
+    version: MEMBERS[0].version,
+    variants: variants.map(({ variant, state, reason, bytes, sha256, parity }) => ({
+      variant,
+      state,
+      reason,
+      bytes,
+      sha256,
+      parity
+    })),
+    devices: devices.map(({ id, name, state, facts, models, health }) => ({
+      id,
+      name,
+      state,
+      runtimes: facts.runtimes,
+      models,
+      health
+    })),
+    inference: example.measured.map(({ device, runtime, variant, runs, p50Ms, p99Ms, jobP50Ms, accuracy, output }) => ({
+      ...{ device, runtime, variant, runs, p50Ms, p99Ms, jobP50Ms, accuracy, output }
+    })),
+    random: example.randomAnswer,
+    urls: { api: `${url}/api/v1`, docs: `${url}/docs`, metrics: `${url}/metrics` }
+  }
+}

@@ -1,0 +1,1 @@
+"""The conversion process: TensorFlow models in, .tflite variants out. `python -m skerry_converter` (protocol.py)."""

@@ -1,0 +1,44 @@
+"""The SavedModel that the converter and the reference engine read: a fixed batch of 1, and names that stay."""
+
+from skerry_converter.protocol import ConversionFailure
+
+SIGNATURE = "serving_default"
+
+
+def fixed_shape(tensor, data):
+    """The shape of one inference; dimensions that the model leaves open are taken from the data."""
+    shape = tensor.shape
+    if not shape or shape[0] not in (-1, 1):
+        raise ConversionFailure(
+            "converter-failed", f"Input {tensor.name} has shape {shape}: its first dimension must be the open batch or 1."
+        )
+    if -1 in shape[1:]:
+        if data is None:
+            raise ConversionFailure(
+                "input-mismatch",
+                f"Input {tensor.name} has open dimensions {shape}: evaluation or calibration data must show their sizes.",
+            )
+        return [1, *data[tensor.name].shape[1:]]
+    return [1, *shape[1:]]
+
+
+def export(source, shapes, path):
+    """Writes the SavedModel. Inputs and outputs travel in dictionaries, so that nothing depends on their order."""
+    import tensorflow as tf
+
+    spec = {
+        tensor.signature_name: tf.TensorSpec(shape, tensor.dtype, name=tensor.signature_name)
+        for tensor, shape in zip(source.inputs, shapes, strict=True)
+    }
+
+    def serve(inputs):
+        answers = source.call([inputs[tensor.signature_name] for tensor in source.inputs])
+        return {tensor.signature_name: answer for tensor, answer in zip(source.outputs, answers, strict=True)}
+
+    function = tf.function(serve, input_signature=[spec])
+    module = tf.Module()
+    module.source = source.trackable
+    # Keras 3 keeps its variables where TensorFlow's saving does not look. A variable that the module does not own is
+    # exported without its value, and the converter then writes a file without weights, with no error.
+    module.captured = list(function.get_concrete_function().graph.variables)
+    tf.saved_model.save(module, str(path), signatures={SIGNATURE: function})

@@ -1,0 +1,108 @@
+import path from 'node:path'
+import { ConversionError } from './conversion-error.ts'
+import { convertTensorFlow } from './convert-tensorflow.ts'
+import { passTflite } from './pass-tflite.ts'
+import { checkSourceFormat } from './source-format.ts'
+import { TrialRuntime } from './trial.ts'
+import type { ConversionDeps, ConversionRequest, ConversionResult } from './types.ts'
+import { WorkFolder } from './work-folder.ts'
+
+const defaultTimeLimitMs = 15 * 60_000
+
+/** What the steps of one conversion share. */
+export type ConversionContext = {
+  request: ConversionRequest
+  deps: ConversionDeps
+  work: WorkFolder
+  /** Aborts at the time limit and when the caller cancels, with a ConversionError as its reason. */
+  signal: AbortSignal
+  runtimes: readonly TrialRuntime[]
+  progress: (stage: string, percent: number, message: string) => void
+  /** Runs a step and keeps its duration. */
+  timed: <T>(step: string, run: () => Promise<T>) => Promise<T>
+  timings: Record<string, number>
+}
+
+/**
+ * Converts a model into variants, each compared with the original on every runtime given. The original runs in Keras or
+ * TensorFlow; @tensorflow/tfjs-node must agree on the exported model that the converter reads.
+ *
+ * What goes wrong with one variant is in its result. What stops the whole is thrown as a ConversionError, and then
+ * nothing is left in `request.workDir`.
+ */
+export async function convert(request: ConversionRequest, deps: ConversionDeps): Promise<ConversionResult> {
+  const absolute = withAbsolutePaths(request)
+  await checkSourceFormat(absolute.sourcePath, absolute.format)
+  const work = await WorkFolder.open(absolute.workDir)
+  const limit = startLimit(deps)
+  const runtimes = deps.runtimes.map((name) => new TrialRuntime(name, runtimeOptions(name, deps), limit.signal))
+  const now = deps.now ?? (() => performance.now())
+  const timings: Record<string, number> = {}
+  const context: ConversionContext = {
+    request: absolute,
+    deps,
+    work,
+    signal: limit.signal,
+    runtimes,
+    progress: (stage, percent, message) =>
+      deps.onProgress?.({ stage, percent: Math.round(percent * 10) / 10, message }),
+    timed: async (step, run) => {
+      const started = now()
+      const result = await run()
+      timings[step] = Math.round(now() - started)
+      return result
+    },
+    timings
+  }
+  try {
+    const steps = absolute.format === 'tflite' ? passTflite : convertTensorFlow
+    const result = await context.timed('total', () => steps(context))
+    context.progress('done', 100, 'done')
+    return result
+  } catch (error) {
+    await work.discard()
+    // What a step says when it is stopped is less than why it was stopped.
+    if (limit.signal.aborted && !(error instanceof ConversionError)) throw limit.signal.reason
+    throw error
+  } finally {
+    limit.clear()
+    for (const runtime of runtimes) await runtime.close()
+  }
+}
+
+function withAbsolutePaths(request: ConversionRequest): ConversionRequest {
+  const { calibrationPath, evaluationPath } = request
+  return {
+    ...request,
+    sourcePath: path.resolve(request.sourcePath),
+    workDir: path.resolve(request.workDir),
+    ...(calibrationPath === undefined ? {} : { calibrationPath: path.resolve(calibrationPath) }),
+    ...(evaluationPath === undefined ? {} : { evaluationPath: path.resolve(evaluationPath) })
+  }
+}
+
+function runtimeOptions(name: string, { liteRtLibrary, liteRtVersion }: ConversionDeps) {
+  if (name !== 'litert') return {}
+  return {
+    ...(liteRtLibrary === undefined ? {} : { liteRtLibrary }),
+    ...(liteRtVersion === undefined ? {} : { version: liteRtVersion })
+  }
+}
+
+function startLimit({ timeLimitMs = defaultTimeLimitMs, signal }: ConversionDeps) {
+  const limit = new AbortController()
+  const timer = setTimeout(() => {
+    const text = `The conversion took longer than the ${timeLimitMs / 1000} s that it was allowed.`
+    limit.abort(new ConversionError('converter-timeout', text))
+  }, timeLimitMs)
+  const cancel = () => limit.abort(new ConversionError('conversion-cancelled'))
+  signal?.addEventListener('abort', cancel, { once: true })
+  if (signal?.aborted) cancel()
+  return {
+    signal: limit.signal,
+    clear: () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', cancel)
+    }
+  }
+}

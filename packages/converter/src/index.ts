@@ -1,0 +1,29 @@
+export { type ArrayData, type ArrayDtype, datatypeOf, type NamedArray } from './array.ts'
+export { ConversionError, type ConversionErrorCode, conversionErrorCodes } from './conversion-error.ts'
+export { convert } from './convert.ts'
+export { buildExampleModel, type ExampleMetrics, type ExampleModel, type ExampleModelOptions } from './example-model.ts'
+export {
+  compareGolden,
+  decodeGoldenInputs,
+  decodeGoldenOutputs,
+  GOLDEN_COUNT,
+  type GoldenDifference,
+  type GoldenInputs,
+  type GoldenOutput,
+  type GoldenOutputs,
+  type GoldenTolerance,
+  goldenInput,
+  goldenTolerance,
+  type KernelKind
+} from './goldens.ts'
+export { NpzError, type NpzErrorCode, readNpz, writeNpz } from './npz.ts'
+export { checkSourceFormat, detectSourceFormat } from './source-format.ts'
+export {
+  decodeTensorBundle,
+  encodeTensorBundle,
+  type TensorBundle,
+  TensorBundleError,
+  type TensorBundleErrorCode
+} from './tensor-bundle.ts'
+export { DEFAULT_TOLERANCES, MINIMUM_PROOF_SAMPLES } from './tolerances.ts'
+export * from './types.ts'

@@ -1,0 +1,220 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { isTelling, readLabels } from '../src/accuracy.ts'
+import { isConstant, measureOutput, type OutputSamples, signalToNoiseDb } from '../src/parity.ts'
+import { DEFAULT_TOLERANCES, toleranceFor } from '../src/tolerances.ts'
+import type { Tolerance } from '../src/types.ts'
+import { type Comparison, judge, stateOf, worst } from '../src/verdict.ts'
+
+const output = (values: ArrayLike<number>, elements = 1, lastAxis = elements): OutputSamples => ({
+  elements,
+  lastAxis,
+  values: Float64Array.from(values)
+})
+
+const real = fc.double({ min: -100, max: 100, noNaN: true })
+const varied = fc
+  .record({ elements: fc.integer({ min: 1, max: 5 }), samples: fc.integer({ min: 2, max: 30 }) })
+  .chain(({ elements, samples }) =>
+    fc
+      .array(real, { minLength: elements * samples, maxLength: elements * samples })
+      .map((values) => output(values, elements))
+  )
+  .filter((each) => !isConstant(each) && signalToNoiseDb(each, output(each.values.map(() => 0), each.elements)) > -60)
+
+const map = (from: OutputSamples, change: (value: number, at: number) => number): OutputSamples => ({
+  ...from,
+  values: from.values.map(change)
+})
+
+const comparison = (reference: OutputSamples, candidate: OutputSamples, more: Partial<Comparison> = {}): Comparison => ({
+  reference: 'keras',
+  data: 'uploaded',
+  samples: reference.values.length / reference.elements,
+  tolerance: DEFAULT_TOLERANCES.full_int8,
+  outputs: [{ name: 'out', reference, candidate }],
+  ...more
+})
+
+describe('measures', () => {
+  it('equal outputs have no error, an infinite SNR and full agreement', () => {
+    fc.assert(
+      fc.property(varied, (reference) => {
+        const measure = measureOutput(reference, map(reference, (value) => value))
+        expect(measure.snrDb).toBe(Number.POSITIVE_INFINITY)
+        expect(measure.maxAbsError).toBe(0)
+        expect(measure.agreement ?? 1).toBe(1)
+      })
+    )
+  })
+
+  it('the SNR does not depend on the scale of the outputs', () => {
+    fc.assert(
+      fc.property(varied, fc.double({ min: 0.01, max: 100, noNaN: true }), (reference, scale) => {
+        const candidate = map(reference, (value, at) => value + Math.sin(at + 1))
+        const scaled = signalToNoiseDb(
+          map(reference, (value) => value * scale),
+          map(candidate, (value) => value * scale)
+        )
+        expect(scaled).toBeCloseTo(signalToNoiseDb(reference, candidate), 6)
+      })
+    )
+  })
+
+  it('a constant added to the original is no signal: the SNR stays', () => {
+    fc.assert(
+      fc.property(varied, real, (reference, offset) => {
+        const candidate = map(reference, (value, at) => value + Math.sin(at + 1))
+        const moved = signalToNoiseDb(
+          map(reference, (value) => value + offset),
+          map(candidate, (value) => value + offset)
+        )
+        expect(moved).toBeCloseTo(signalToNoiseDb(reference, candidate), 4)
+      })
+    )
+  })
+
+  it('ten times the error costs 20 dB', () => {
+    const reference = output([1, -2, 3, -4])
+    const snr = (error: number) => signalToNoiseDb(reference, map(reference, (value) => value + error))
+    expect(snr(0.01) - snr(0.1)).toBeCloseTo(20, 9)
+    // var = 7.25 about the mean -.5, mse = .01
+    expect(snr(0.1)).toBeCloseTo(10 * Math.log10(7.25 / 0.01), 9)
+  })
+
+  it('the mean that is removed is each element\'s own over the samples', () => {
+    // Two elements far apart that hardly vary: the distance between them is no signal.
+    const reference = output([0, 100, 1, 101], 2)
+    const candidate = map(reference, (value) => value + 0.5)
+    expect(signalToNoiseDb(reference, candidate)).toBeCloseTo(0, 9)
+  })
+
+  it('a decision near the threshold is not counted, a clear one is', () => {
+    const reference = output([0.45, 0.55, 0.9, 0.1])
+    expect(measureOutput(reference, output([0.55, 0.45, 0.8, 0.2])).agreement).toBe(1)
+    expect(measureOutput(reference, output([0.45, 0.55, 0.2, 0.2])).agreement).toBe(0.5)
+  })
+
+  it('top-1 is compared along the last axis', () => {
+    const reference = output([0.8, 0.2, 0, 0.1, 0.1, 0.8], 3)
+    expect(measureOutput(reference, output([0.6, 0.4, 0, 0.1, 0.5, 0.4], 3)).agreement).toBe(0.5)
+  })
+
+  it('sizes that differ are an error, not a comparison', () => {
+    expect(() => measureOutput(output([1, 2]), output([1]))).toThrow(RangeError)
+  })
+})
+
+describe('verdicts', () => {
+  const waves = output(Array.from({ length: 64 }, (_, at) => Math.sin(at)))
+  const lenient: Tolerance = { minSnrDb: -1000, minAgreement: 0 }
+
+  it('NaN, infinite and constant outputs are rejected whatever the tolerance', () => {
+    fc.assert(
+      fc.property(varied, fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY), fc.nat(), (reference, bad, where) => {
+        const broken = map(reference, (value, at) => (at === where % reference.values.length ? bad : value))
+        expect(judge(comparison(reference, broken, { tolerance: {} })).outcome).toBe('rejected')
+        const constant = map(reference, () => 0.5)
+        expect(judge(comparison(reference, constant, { tolerance: lenient })).outcome).toBe('rejected')
+      })
+    )
+  })
+
+  it('a constant original is inconclusive even when the variant repeats it', () => {
+    const half = output(new Array(64).fill(0.5))
+    const verdict = judge(comparison(half, half))
+    expect(verdict.outcome).toBe('inconclusive')
+    expect(verdict.parity.passed).toBe(false)
+  })
+
+  it('passes exactly from its SNR on', () => {
+    const noisy = map(waves, (value, at) => value + 0.05 * (at % 2 === 0 ? 1 : -1))
+    const snr = signalToNoiseDb(waves, noisy)
+    expect(judge(comparison(waves, noisy, { tolerance: { minSnrDb: snr - 0.001 } })).outcome).toBe('passed')
+    expect(judge(comparison(waves, noisy, { tolerance: { minSnrDb: snr + 0.001 } })).outcome).toBe('rejected')
+  })
+
+  it('one swapped output among two is rejected', () => {
+    const other = map(waves, (value) => Math.cos(5 * value))
+    const verdict = judge({
+      ...comparison(waves, waves),
+      outputs: [
+        { name: 'a', reference: waves, candidate: other },
+        { name: 'b', reference: other, candidate: waves }
+      ]
+    })
+    expect(verdict.outcome).toBe('rejected')
+    expect(verdict.reason).toMatch(/a: SNR .*; b: SNR/)
+  })
+
+  it('only enough uploaded data makes a passed variant ready', () => {
+    const state = (samples: number, data: 'uploaded' | 'generated') =>
+      stateOf(judge(comparison(output(waves.values.slice(0, samples)), output(waves.values.slice(0, samples)), { data })))
+    expect(state(64, 'uploaded')).toEqual({ state: 'ready' })
+    expect(state(63, 'uploaded').state).toBe('unproven')
+    expect(state(64, 'generated').state).toBe('unproven')
+  })
+
+  it('on generated data quantization error is excused, a lost structure of a float variant is not', () => {
+    const noisy = map(waves, (value, at) => value + Math.sin(7 * at))
+    const on = (variant: 'float32' | 'full_int8') =>
+      judge(comparison(waves, noisy, { data: 'generated', tolerance: toleranceFor(variant, 'generated') })).outcome
+    expect(on('full_int8')).toBe('passed')
+    expect(on('float32')).toBe('rejected')
+  })
+
+  it('the worst of several runtimes counts', () => {
+    const good = judge(comparison(waves, waves))
+    const bad = judge(comparison(waves, map(waves, (value) => -value)))
+    expect(worst([good, bad, good])).toBe(bad)
+    expect(worst([])).toBeUndefined()
+  })
+})
+
+describe('labels', () => {
+  const classes = Array.from({ length: 80 }, (_, at) => at % 2)
+  const right = output(classes.map((label, at) => (label === 1 ? 0.99 : 0.01) + 1e-4 * Math.sin(at)))
+  const labels = readLabels(Float64Array.from(classes), [80], right)
+  if (typeof labels === 'string') throw new Error(labels)
+
+  it('a variant that keeps the accuracy passes although its SNR is low', () => {
+    // Every probability is drawn towards .5: a large error, and the same decisions.
+    const weak = map(right, (value) => 0.5 + (value - 0.5) * 0.1)
+    expect(judge(comparison(right, weak)).outcome).toBe('rejected')
+    const verdict = judge(comparison(right, weak, { labels }))
+    expect(verdict.outcome).toBe('passed')
+    expect(verdict.parity.accuracy).toEqual({ original: 1, variant: 1 })
+  })
+
+  it('a variant that loses accuracy is rejected with both accuracies in the reason', () => {
+    const guessing = map(right, (value, at) => (at % 4 < 2 ? value : 1 - value))
+    const verdict = judge(comparison(right, guessing, { labels, tolerance: { maxAccuracyDrop: 0.03 } }))
+    expect(verdict.outcome).toBe('rejected')
+    expect(verdict.reason).toContain('accuracy 1.000 -> 0.500 on 80 labelled samples')
+  })
+
+  it('accuracy does not excuse a maximum error that the tolerance forbids', () => {
+    const off = map(right, (value, at) => (at === 0 ? value + 0.2 : value))
+    expect(judge(comparison(right, off, { labels, tolerance: { maxAbsErrorOfRange: 1e-4 } })).outcome).toBe('rejected')
+  })
+
+  it('labels that the original itself only guesses decide nothing', () => {
+    const shuffled = readLabels(
+      Float64Array.from({ length: 80 }, (_, at) => Math.floor(at / 2) % 2),
+      [80],
+      right
+    )
+    if (typeof shuffled === 'string') throw new Error(shuffled)
+    const guessing = map(right, (value, at) => (at % 4 < 2 ? value : 1 - value))
+    const verdict = judge(comparison(right, guessing, { labels: shuffled }))
+    expect(isTelling(verdict.parity.accuracy?.original ?? 1, shuffled)).toBe(false)
+    expect(verdict.outcome).toBe('rejected')
+  })
+
+  it('one-hot labels mean their class; labels that do not fit are refused with a reason', () => {
+    const scores = output([0.9, 0.1, 0, 0.1, 0.2, 0.7], 3)
+    expect(readLabels(Float64Array.from([1, 0, 0, 0, 0, 1]), [2, 3], scores)).toMatchObject({ classes: Int32Array.of(0, 2) })
+    expect(readLabels(Float64Array.from([0, 3]), [2], scores)).toContain('whole numbers from 0 to 2')
+    expect(readLabels(Float64Array.from([0, 1, 2]), [3], scores)).toContain('does not fit')
+  })
+})

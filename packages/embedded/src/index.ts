@@ -1,0 +1,6 @@
+export { EmbeddedError, type EmbeddedErrorCode } from './embedded-error.ts'
+export { endLeftBehind } from './left-behind.ts'
+export { applyMigrations } from './migrations.ts'
+export { type PostgresOptions, startPostgres } from './postgres.ts'
+export type { Log, Service, ServiceExit } from './service.ts'
+export { startValkey, type ValkeyOptions } from './valkey.ts'

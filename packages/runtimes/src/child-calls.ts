@@ -1,0 +1,232 @@
+import type { ChildProcess } from 'node:child_process'
+import type { Duplex, Readable } from 'node:stream'
+import { channelFd, encodeHeader, FrameReader, type Reply, type Request, readyId, stderrMarker } from './frame.ts'
+import type { InvokeOptions, RuntimeExit } from './runtime.ts'
+import { RuntimeError, type RuntimeErrorCode } from './runtime-error.ts'
+import { type SharedTensors, worthSharing } from './shared-tensors.ts'
+import { StderrLines } from './stderr-lines.ts'
+
+/** A request as callers write it: the call number and the parts' lengths are added here. */
+export type RequestBody = Request extends infer R ? (R extends Request ? Omit<R, 'id' | 'parts'> : never) : never
+
+export type Answer = { reply: Extract<Reply, { ok: true }>; parts: Uint8Array[] }
+
+type Call = {
+  id: number
+  /** What stderr says about an error, complete once the marker line is there. */
+  lines: string[]
+  markerSeen: boolean
+  failure: Extract<Reply, { ok: false }> | undefined
+  send(): void
+  resolve(answer: Answer): void
+  reject(error: RuntimeError): void
+  /** Takes away what watches the call: timer and abort listener. */
+  stopWatching(): void
+}
+
+/**
+ * Calls to a child over its channel, one after another, as its runtime would run them anyway. So a timeout counts the
+ * call's own time, and a call that is aborted while it waits harms nobody.
+ */
+export class ChildCalls {
+  /** Resolves with the child's first frame; rejects when the child ends before it. */
+  readonly ready: Promise<Answer>
+  readonly #process: ChildProcess
+  readonly #channel: Duplex
+  readonly #shared: SharedTensors | undefined
+  readonly #output: StderrLines
+  readonly #waiting: Call[] = []
+  readonly #exitListeners: ((reason: RuntimeExit) => void)[] = []
+  #active: Call | undefined
+  #nextId = readyId
+  #closing = false
+  #killReason: { code: RuntimeErrorCode; message: string } | undefined
+  #exit: RuntimeExit | undefined
+
+  /** The process has its stdout and stderr piped and a socket as descriptor `channelFd`. */
+  constructor(process: ChildProcess, shared: SharedTensors | undefined, onStderr: (line: string) => void) {
+    this.#process = process
+    this.#shared = shared
+    this.#channel = process.stdio[channelFd] as Duplex
+    this.#output = new StderrLines((line) => {
+      const call = this.#active
+      if (call !== undefined && line === stderrMarker(call.id)) {
+        call.markerSeen = true
+        this.#settleFailure(call)
+        return false
+      }
+      call?.lines.push(line)
+      onStderr(line)
+      return true
+    })
+    this.#listen()
+    // Nothing is sent for the first answer: the child gives it by itself.
+    this.ready = this.#enqueue(() => undefined, {})
+  }
+
+  call(body: RequestBody, parts: readonly Uint8Array[], options: InvokeOptions): Promise<Answer> {
+    return this.#enqueue((id) => {
+      const header = { id, parts: parts.map((part) => part.length) }
+      // Only one call is in flight, so nobody reads the shared memory that this one writes.
+      const shared = body.op === 'invoke' && worthSharing(header.parts, this.#shared?.capacity ?? 0)
+      if (shared) this.#shared?.write(parts)
+      this.#channel.cork()
+      this.#channel.write(encodeHeader(shared ? { ...body, ...header, shared } : { ...body, ...header }))
+      if (!shared) for (const part of parts) this.#channel.write(part)
+      this.#channel.uncork()
+    }, options)
+  }
+
+  close(): Promise<void> {
+    this.#closing = true
+    if (this.#active === undefined) this.#channel.end()
+    return new Promise((resolve) => this.onExit(() => resolve()))
+  }
+
+  onExit(listener: (reason: RuntimeExit) => void): void {
+    if (this.#exit === undefined) this.#exitListeners.push(listener)
+    else listener(this.#exit)
+  }
+
+  #enqueue(send: (id: number) => void, options: InvokeOptions): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      if (this.#exit !== undefined) return reject(describeExit(this.#exit, undefined))
+      if (this.#closing) return reject(new RuntimeError('runtime-closed'))
+      if (options.signal?.aborted === true) return reject(abortedEarly())
+      const id = this.#nextId++
+      const call: Call = {
+        id,
+        lines: [],
+        markerSeen: false,
+        failure: undefined,
+        send: () => send(id),
+        resolve,
+        reject,
+        stopWatching: () => undefined
+      }
+      this.#watch(call, options)
+      this.#waiting.push(call)
+      this.#dispatch()
+    })
+  }
+
+  #watch(call: Call, { signal, timeoutMs }: InvokeOptions): void {
+    let timer: NodeJS.Timeout | undefined
+    const onAbort = (): void => {
+      const at = this.#waiting.indexOf(call)
+      if (at === -1) {
+        this.#kill('runtime-aborted', 'The call was aborted and its process was ended.')
+        return
+      }
+      this.#waiting.splice(at, 1)
+      call.stopWatching()
+      call.reject(abortedEarly())
+    }
+    const { send } = call
+    call.send = () => {
+      if (timeoutMs !== undefined) {
+        const message = `The call took longer than ${timeoutMs} ms and its process was ended.`
+        timer = setTimeout(() => this.#kill('runtime-timeout', message), timeoutMs)
+      }
+      send()
+    }
+    call.stopWatching = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+    }
+    signal?.addEventListener('abort', onAbort, { once: true })
+  }
+
+  #dispatch(): void {
+    if (this.#active !== undefined || this.#exit !== undefined) return
+    this.#active = this.#waiting.shift()
+    if (this.#active !== undefined) this.#active.send()
+    else if (this.#closing) this.#channel.end()
+  }
+
+  #listen(): void {
+    const reader = new FrameReader((reply, parts) => this.#receive(reply, parts))
+    this.#channel.on('data', (chunk: Buffer) => {
+      try {
+        reader.push(chunk)
+      } catch (error) {
+        this.#kill('runtime-crashed', `The process sent what is no answer: ${String(error)}`)
+      }
+    })
+    // A broken channel means that the process is ending; its exit tells why.
+    this.#channel.on('error', () => this.#process.kill('SIGKILL'))
+    for (const stream of [this.#process.stdout, this.#process.stderr] as Readable[]) {
+      stream.setEncoding('utf8')
+      stream.on('data', (chunk: string) => this.#output.push(chunk))
+    }
+    this.#process.once('close', (exitCode, signal) => this.#onGone(exitCode, signal))
+  }
+
+  #receive(reply: Reply, parts: Uint8Array[]): void {
+    const call = this.#active
+    if (call === undefined || call.id !== reply.id) throw new Error(`call ${reply.id} was not made`)
+    if (reply.ok) {
+      // Before the next call writes over them.
+      const outputs = reply.shared === true ? (this.#shared?.read(reply.parts) ?? []) : parts
+      this.#finish(call)
+      call.resolve({ reply, parts: outputs })
+    } else {
+      call.failure = reply
+      this.#settleFailure(call)
+    }
+  }
+
+  #settleFailure(call: Call): void {
+    if (call.failure === undefined || !call.markerSeen) return
+    this.#finish(call)
+    const { code, message } = call.failure
+    const said = call.lines.map((line) => line.replace(/^ERROR: (\[[^\]]*\] )?/, ''))
+    // Runtimes try twice, with and without a delegate, and complain both times.
+    const words = new Set([...said.filter((line) => !message.includes(line)), message])
+    call.reject(new RuntimeError(code, [...words].join(' '), { stderr: call.lines }))
+  }
+
+  #finish(call: Call): void {
+    call.stopWatching()
+    this.#active = undefined
+    this.#dispatch()
+  }
+
+  #kill(code: RuntimeErrorCode, message: string): void {
+    this.#killReason ??= { code, message }
+    this.#process.kill('SIGKILL')
+  }
+
+  #onGone(exitCode: number | null, signal: string | null): void {
+    this.#output.end()
+    this.#shared?.close()
+    const exit: RuntimeExit = { expected: this.#closing, exitCode, signal, stderr: this.#output.last }
+    this.#exit = exit
+    const active = this.#active
+    this.#active = undefined
+    if (active !== undefined) {
+      active.stopWatching()
+      active.reject(describeExit({ ...exit, stderr: active.lines }, this.#killReason))
+    }
+    for (const call of this.#waiting.splice(0)) {
+      call.stopWatching()
+      call.reject(describeExit(exit, undefined))
+    }
+    for (const listener of this.#exitListeners.splice(0)) listener(exit)
+  }
+}
+
+function abortedEarly(): RuntimeError {
+  return new RuntimeError('runtime-aborted', 'The call was aborted before it began.')
+}
+
+function describeExit(
+  exit: RuntimeExit,
+  killReason: { code: RuntimeErrorCode; message: string } | undefined
+): RuntimeError {
+  if (killReason !== undefined) return new RuntimeError(killReason.code, killReason.message, exit)
+  if (exit.expected) return new RuntimeError('runtime-closed', undefined, exit)
+  const how = exit.signal === null ? `code ${exit.exitCode}` : `signal ${exit.signal}`
+  const said = exit.stderr.filter((line) => !line.startsWith('at ')).join(' ')
+  return new RuntimeError('runtime-crashed', `The runtime's process ended with ${how}. ${said}`.trimEnd(), exit)
+}

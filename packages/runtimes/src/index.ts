@@ -1,0 +1,28 @@
+export {
+  ModelSession,
+  type NameMap,
+  type SessionOutput,
+  type SessionResult,
+  type TensorData
+} from './model-session.ts'
+export {
+  describeMissing,
+  type MissingOperator,
+  missingOperators,
+  probedVersion,
+  supportedOperators
+} from './operators.ts'
+export type {
+  InvokeOptions,
+  InvokeResult,
+  LoadedModel,
+  LoadOptions,
+  RuntimeExit,
+  RuntimeInfo,
+  RuntimeName,
+  StartRuntimeOptions,
+  Tensor,
+  TfliteRuntime
+} from './runtime.ts'
+export { RuntimeError, type RuntimeErrorCode, runtimeErrorCodes } from './runtime-error.ts'
+export { startRuntime } from './start-runtime.ts'

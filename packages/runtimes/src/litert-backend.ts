@@ -1,0 +1,243 @@
+import type { TfliteDtype } from '@skerry/tflite'
+import {
+  describeStatus,
+  FileMappings,
+  type LiteRtLibrary,
+  nativeBytes,
+  openLiteRt,
+  type Pointer
+} from './litert-library.ts'
+import type { ModelPlan, TensorPlan } from './model-plan.ts'
+import { type Backend, BackendError, type BackendModel } from './serve-backend.ts'
+
+const cpuAccelerator = 1
+const lockForReading = 0
+const lockForWriting = 1
+const layoutBytes = 68
+
+// LiteRtElementType has TfLiteType's numbers, which are not those of the file's enum.
+const elementTypes: Readonly<Partial<Record<TfliteDtype, number>>> = {
+  float32: 1,
+  int32: 2,
+  uint8: 3,
+  int64: 4,
+  bool: 6,
+  int16: 7,
+  int8: 9,
+  float16: 10,
+  float64: 11,
+  uint64: 13,
+  uint32: 16,
+  uint16: 17
+}
+
+/** LiteRT on the CPU with XNNPACK. */
+export function createLiteRtBackend(libraryPath: string): Backend {
+  const library = open(libraryPath)
+  const environment = out<Pointer>((target) => library.createEnvironment(0, null, target), 'runtime-unavailable')
+  const mappings = new FileMappings()
+  return {
+    version: '',
+    load: async (plan, threads) => new LiteRtModel(library, environment, plan, threads),
+    map: (fd, bytes) => mappings.map(fd, bytes)
+  }
+}
+
+function open(libraryPath: string): LiteRtLibrary {
+  try {
+    return openLiteRt(libraryPath)
+  } catch (cause) {
+    // The loader's own message leaves the path out.
+    throw new Error(`${libraryPath}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  }
+}
+
+type BoundTensor = { buffer: Pointer; bytes: number; address: Pointer | null; view: Uint8Array }
+
+class LiteRtModel implements BackendModel {
+  readonly #library: LiteRtLibrary
+  readonly #release: (() => void)[] = []
+  readonly #compiled: Pointer
+  readonly #signature: number
+  /** In the plan's order. */
+  readonly #inputs: BoundTensor[]
+  readonly #outputs: BoundTensor[]
+  /** Buffers in the order that the runtime counts in. */
+  readonly #inputList: BigUint64Array
+  readonly #outputList: BigUint64Array
+
+  constructor(library: LiteRtLibrary, environment: Pointer, plan: ModelPlan, threads: number) {
+    this.#library = library
+    try {
+      const model = out<Pointer>((target) => library.createModelFromFile(environment, plan.path, target))
+      this.#release.push(() => library.destroyModel(model))
+      const { index, inputs, outputs } = this.#findSignature(model, plan)
+      this.#signature = index
+      this.#compiled = this.#compile(environment, model, threads)
+      // Operators are prepared when tensors are allocated. Here, so that a model that cannot run is refused at once.
+      const layouts = new Uint8Array(layoutBytes * outputs.length)
+      check(library.getOutputLayouts(this.#compiled, index, outputs.length, layouts, true))
+      const bind = (tensor: TensorPlan, names: string[], kind: 'input' | 'output') => {
+        const at = names.indexOf(tensor.name)
+        const requirements = out<Pointer>((target) =>
+          kind === 'input'
+            ? library.getInputRequirements(this.#compiled, index, at, target)
+            : library.getOutputRequirements(this.#compiled, index, at, target)
+        )
+        return this.#createBuffer(environment, tensor, requirements)
+      }
+      this.#inputs = plan.inputs.map((tensor) => bind(tensor, inputs, 'input'))
+      this.#outputs = plan.outputs.map((tensor) => bind(tensor, outputs, 'output'))
+      this.#inputList = inRuntimeOrder(plan.inputs, this.#inputs, inputs)
+      this.#outputList = inRuntimeOrder(plan.outputs, this.#outputs, outputs)
+    } catch (error) {
+      this.unload()
+      throw error
+    }
+  }
+
+  inputs(): Uint8Array[] {
+    return this.#inputs.map((tensor) => this.#lock(tensor, lockForWriting))
+  }
+
+  run(): { inferenceMs: number; outputs: Uint8Array[] } {
+    for (const tensor of this.#inputs) check(this.#library.unlockTensorBuffer(tensor.buffer), 'inference-failed')
+    const started = performance.now()
+    const status = this.#library.runCompiledModel(
+      this.#compiled,
+      this.#signature,
+      this.#inputList.length,
+      this.#inputList,
+      this.#outputList.length,
+      this.#outputList
+    )
+    const inferenceMs = performance.now() - started
+    check(status, 'inference-failed')
+    const outputs = this.#outputs.map((tensor) => {
+      const view = this.#lock(tensor, lockForReading)
+      // The memory is the process's own and stays as it is until the next run; only the runtime must not think it held.
+      check(this.#library.unlockTensorBuffer(tensor.buffer), 'inference-failed')
+      return view
+    })
+    return { inferenceMs, outputs }
+  }
+
+  unload(): void {
+    for (const release of this.#release.splice(0).reverse()) release()
+  }
+
+  #findSignature(model: Pointer, plan: ModelPlan): { index: number; inputs: string[]; outputs: string[] } {
+    const library = this.#library
+    const count = outNumber((target) => library.getNumModelSignatures(model, target))
+    for (let index = 0; index < count; index++) {
+      const signature = out<Pointer>((target) => library.getModelSignature(model, index, target))
+      const key = out<string>((target) => library.getSignatureKey(signature, target))
+      // A file without a signature gets one by the runtime, over the first subgraph.
+      if (plan.signature !== '' && key !== plan.signature) continue
+      const inputCount = outNumber((target) => library.getNumSignatureInputs(signature, target))
+      const outputCount = outNumber((target) => library.getNumSignatureOutputs(signature, target))
+      const names = {
+        inputs: listNames(inputCount, (at, target) => library.getSignatureInputName(signature, at, target)),
+        outputs: listNames(outputCount, (at, target) => library.getSignatureOutputName(signature, at, target))
+      }
+      return {
+        index,
+        inputs: matchNames(names.inputs, plan.inputs, plan.signature === ''),
+        outputs: matchNames(names.outputs, plan.outputs, plan.signature === '')
+      }
+    }
+    throw new BackendError('model-refused', `LiteRT finds no signature ${plan.signature} in the model.`)
+  }
+
+  #compile(environment: Pointer, model: Pointer, threads: number): Pointer {
+    const library = this.#library
+    const options = out<Pointer>((target) => library.createOptions(target))
+    try {
+      check(library.setOptionsHardwareAccelerators(options, cpuAccelerator))
+      const payload = library.strdup(`num_threads = ${threads}\n`)
+      const opaque = out<Pointer>((target) => library.createOpaqueOptions('xnnpack', payload, library.free, target))
+      check(library.addOpaqueOptions(options, opaque))
+      const compiled = out<Pointer>((target) => library.createCompiledModel(environment, model, options, target))
+      this.#release.push(() => library.destroyCompiledModel(compiled))
+      return compiled
+    } finally {
+      library.destroyOptions(options)
+    }
+  }
+
+  #createBuffer(environment: Pointer, tensor: TensorPlan, requirements: Pointer): BoundTensor {
+    const library = this.#library
+    const type = rankedTensorType(tensor)
+    const buffer = out<Pointer>((target) => library.createTensorBuffer(environment, type, requirements, target))
+    this.#release.push(() => library.destroyTensorBuffer(buffer))
+    const size = outNumber((target) => library.getTensorBufferSize(buffer, target))
+    if (size < tensor.bytes) {
+      const expected = `${tensor.bytes} bytes of ${tensor.name}`
+      throw new BackendError('model-refused', `LiteRT keeps ${size} bytes where the file says ${expected}.`)
+    }
+    return { buffer, bytes: tensor.bytes, address: null, view: new Uint8Array(0) }
+  }
+
+  #lock(tensor: BoundTensor, mode: number): Uint8Array {
+    const address = out<Pointer>((target) => this.#library.lockTensorBuffer(tensor.buffer, target, mode))
+    if (address !== tensor.address) {
+      tensor.address = address
+      tensor.view = nativeBytes(address, tensor.bytes)
+    }
+    return tensor.view
+  }
+}
+
+/** LiteRtRankedTensorType: element type, rank in the low 7 bits of a bit field, 8 dimensions, 8 strides (unused). */
+function rankedTensorType(tensor: TensorPlan): Uint8Array {
+  const elementType = elementTypes[tensor.dtype]
+  if (elementType === undefined || tensor.shape.length > 8) {
+    const type = `${tensor.dtype} with ${tensor.shape.length} dimensions`
+    throw new BackendError('model-refused', `Tensor ${tensor.name} is ${type}, which is not carried to LiteRT.`)
+  }
+  const struct = Buffer.alloc(72)
+  struct.writeInt32LE(elementType, 0)
+  struct.writeUInt32LE(tensor.shape.length, 4)
+  for (const [index, dimension] of tensor.shape.entries()) struct.writeInt32LE(dimension, 8 + 4 * index)
+  return struct
+}
+
+/**
+ * The plan's names in the runtime's order. Without a signature in the file the runtime lists the tensors' own names, in
+ * the subgraph's order.
+ */
+function matchNames(runtimeNames: string[], tensors: TensorPlan[], byPosition: boolean): string[] {
+  const names = byPosition
+    ? runtimeNames.map((_, position) => tensors.find((tensor) => tensor.position === position)?.name ?? '')
+    : runtimeNames
+  if (tensors.some((tensor) => !names.includes(tensor.name)) || names.length !== tensors.length) {
+    throw new BackendError('model-refused', `LiteRT names the tensors [${runtimeNames.join(', ')}], the file others.`)
+  }
+  return names
+}
+
+function inRuntimeOrder(plans: TensorPlan[], bound: BoundTensor[], names: string[]): BigUint64Array {
+  const buffers = new Map(plans.map((plan, index) => [plan.name, bound[index]?.buffer ?? 0n]))
+  return BigUint64Array.from(names, (name) => buffers.get(name) ?? 0n)
+}
+
+function listNames(count: number, read: (index: number, target: [string | null]) => number): string[] {
+  return Array.from({ length: count }, (_, index) => out<string>((target) => read(index, target)))
+}
+
+function out<T>(call: (target: [T | null]) => number, code: BackendError['code'] = 'model-refused'): T {
+  const target: [T | null] = [null]
+  check(call(target), code)
+  if (target[0] === null) throw new BackendError(code, 'LiteRT gave nothing back.')
+  return target[0]
+}
+
+function outNumber(call: (target: [number | bigint]) => number): number {
+  const target: [number | bigint] = [0]
+  check(call(target))
+  return Number(target[0])
+}
+
+function check(status: number, code: BackendError['code'] = 'model-refused'): void {
+  if (status !== 0) throw new BackendError(code, describeStatus(status))
+}

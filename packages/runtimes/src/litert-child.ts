@@ -1,0 +1,10 @@
+/* Entry of the process that holds LiteRT alone. Argument: path of the library. */
+import { createLiteRtBackend } from './litert-backend.ts'
+import { exitWithoutDestructors, serveBackend } from './serve-backend.ts'
+
+try {
+  await serveBackend(createLiteRtBackend(process.argv[2] ?? ''))
+} catch (error) {
+  console.error(error)
+  exitWithoutDestructors(1)
+}

@@ -1,0 +1,61 @@
+import type { TensorSpec, TfliteDtype } from '@skerry/tflite'
+
+export type RuntimeName = 'litert' | 'tfjs-tflite'
+
+/** `version` is the npm package's for tfjs-tflite and the ai-edge-litert wheel's for litert. */
+export type RuntimeInfo = { name: RuntimeName; version: string }
+
+/** A whole tensor: raw little-endian elements in the file's own dtype. */
+export type Tensor = { name: string; dtype: TfliteDtype; shape: number[]; bytes: Uint8Array }
+
+/**
+ * What a loaded model takes and gives. Names are the signature's names; where the file has no signature, the tensors'
+ * own names. Inputs stand in signature order.
+ */
+export type LoadedModel = { signature: string; inputs: TensorSpec[]; outputs: TensorSpec[]; loadMs: number }
+
+/** Why a runtime's child process is gone. `expected` is true after `close()`. */
+export type RuntimeExit = {
+  expected: boolean
+  exitCode: number | null
+  signal: string | null
+  /** The last lines that the process wrote to stderr, oldest first. */
+  stderr: string[]
+}
+
+/** `timeoutMs` counts from when the process takes the call up, not from when the call is made. */
+export type InvokeOptions = { signal?: AbortSignal; timeoutMs?: number }
+
+/** As for an inference: a timeout or an abort ends the process. */
+export type LoadOptions = InvokeOptions & { threads?: number }
+
+export type InvokeResult = { outputs: Map<string, Uint8Array>; inferenceMs: number }
+
+/** A live child process that holds one TFLite runtime and any number of models. */
+export interface TfliteRuntime {
+  readonly info: RuntimeInfo
+  readonly pid: number
+  /** Rejects with `model-refused` and the runtime's own words when it cannot run the file. */
+  load(modelId: string, path: string, options?: LoadOptions): Promise<LoadedModel>
+  unload(modelId: string): Promise<void>
+  /**
+   * One inference on whole tensors, by signature name, raw bytes in the file's dtypes. Native code cannot be
+   * interrupted: a timeout or an abort kills the process, and with it every model and call in it.
+   */
+  invoke(modelId: string, inputs: ReadonlyMap<string, Uint8Array>, options?: InvokeOptions): Promise<InvokeResult>
+  stats(): Promise<{ rssBytes: number }>
+  /** Ends the process after the calls in it; resolves once it is gone. */
+  close(): Promise<void>
+  /** Called once, when the process is gone; at once when it already is. */
+  onExit(listener: (reason: RuntimeExit) => void): void
+}
+
+export type StartRuntimeOptions = {
+  /** Path of LiteRT's C library; required for `litert`. */
+  liteRtLibrary?: string
+  /** LiteRT's version, which the library itself does not tell. Default 'unknown'. */
+  version?: string
+  /** Threads of one inference, default 1. The WASM build is single-threaded and ignores it. */
+  threads?: number
+  onStderr?: (line: string) => void
+}

@@ -1,0 +1,51 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { ChildRuntime } from './child-runtime.ts'
+import type { RuntimeName, StartRuntimeOptions, TfliteRuntime } from './runtime.ts'
+import { RuntimeError } from './runtime-error.ts'
+import { SharedTensors } from './shared-tensors.ts'
+
+/**
+ * Starts a runtime in a process of its own, which gets an empty environment: native code and models need nothing of
+ * the agent's.
+ *
+ * @throws RuntimeError `runtime-unavailable` when the machine cannot run it.
+ */
+export async function startRuntime(name: RuntimeName, options: StartRuntimeOptions): Promise<TfliteRuntime> {
+  const args = [childScript(name)]
+  if (name === 'litert') {
+    if (options.liteRtLibrary === undefined) {
+      throw new RuntimeError('runtime-unavailable', 'litert needs the path of its library.')
+    }
+    args.push(options.liteRtLibrary)
+  }
+  // The WebAssembly runtime copies its inputs several times itself: there it would gain nothing.
+  const shared = name === 'litert' ? SharedTensors.create(process.pid, randomUUID()) : undefined
+  const child = spawn(process.execPath, args, {
+    env: {},
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe', shared?.fd ?? 'ignore'],
+    // A group of its own: Ctrl-C in the agent's terminal must not look like a crash of the runtime.
+    detached: true,
+    windowsHide: true
+  })
+  if (!hasStarted(child)) {
+    shared?.close()
+    const [cause] = (await once(child, 'error')) as [Error]
+    throw new RuntimeError('runtime-unavailable', `${name} could not be started: ${cause.message}`, { cause })
+  }
+  const version = options.version ?? 'unknown'
+  const onStderr = options.onStderr ?? (() => undefined)
+  return ChildRuntime.start(child, { name, version }, { threads: options.threads ?? 1, shared, onStderr })
+}
+
+function hasStarted(child: ChildProcess): child is ChildProcess & { pid: number } {
+  return child.pid !== undefined
+}
+
+/** Beside this file when built; in the build when this file runs as TypeScript source. */
+function childScript(name: RuntimeName): string {
+  const folder = import.meta.url.endsWith('.ts') ? '../dist/' : './'
+  return fileURLToPath(new URL(`${folder}${name}-child.js`, import.meta.url))
+}

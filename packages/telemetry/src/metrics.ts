@@ -1,0 +1,67 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+const DURATION_BUCKETS_MS = [
+  0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000
+]
+
+/** What the control plane tells Prometheus. The label values are contracts' words for states and kinds. */
+export type Metrics = {
+  devices: Gauge<'state'>
+  websocketSessions: Gauge
+  jobsQueued: Gauge<'kind'>
+  /** Jobs that ended, by the state they ended in. */
+  jobs: Counter<'kind' | 'state'>
+  jobAttemptsRequeued: Counter<'kind' | 'reason'>
+  /** Results of an older epoch, or of a job that is not known. */
+  staleResultsDropped: Counter
+  /** Queued jobs that the sweep had to add to the queue again. */
+  sweepReadds: Counter
+  queueMs: Histogram<'kind'>
+  dispatchMs: Histogram<'kind'>
+  transportMs: Histogram<'kind'>
+  inferenceMs: Histogram<'runtime'>
+  /** Sets the gauges' values just before each rendering; for what is cheaper to count then than to keep. */
+  beforeRender(collect: () => void | Promise<void>): void
+  render(): Promise<string>
+  contentType: string
+}
+
+/** A registry of its own, so that several control planes can live in one process. */
+export function createMetrics(): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  const collectors: (() => void | Promise<void>)[] = []
+  const gauge = <L extends string = never>(name: string, help: string, ...labelNames: L[]) =>
+    new Gauge<L>({ name: `skerry_${name}`, help, labelNames, registers })
+  const counter = <L extends string = never>(name: string, help: string, ...labelNames: L[]) =>
+    new Counter<L>({ name: `skerry_${name}`, help, labelNames, registers })
+  const duration = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
+    new Histogram<L>({ name: `skerry_${name}`, help, labelNames, buckets: DURATION_BUCKETS_MS, registers })
+
+  return {
+    devices: gauge('devices', 'Enrolled devices by state', 'state'),
+    websocketSessions: gauge('websocket_sessions', 'Agents connected to this replica'),
+    jobsQueued: gauge('jobs_queued', 'Jobs that wait to be claimed', 'kind'),
+    jobs: counter('jobs_total', 'Jobs that ended, by the state they ended in', 'kind', 'state'),
+    jobAttemptsRequeued: counter(
+      'job_attempts_requeued_total',
+      'Attempts that ended and were queued again',
+      'kind',
+      'reason'
+    ),
+    staleResultsDropped: counter('stale_results_dropped_total', 'Results of an older epoch or of an unknown job'),
+    sweepReadds: counter('sweep_readds_total', 'Queued jobs that the sweep added to the queue again'),
+    queueMs: duration('job_queue_ms', 'Submission to claim, in milliseconds', 'kind'),
+    dispatchMs: duration('job_dispatch_ms', 'Claim to the frame leaving the control plane, in milliseconds', 'kind'),
+    transportMs: duration('job_transport_ms', 'Round trip less the time on the device, in milliseconds', 'kind'),
+    inferenceMs: duration('job_inference_ms', "The runtime's own invoke, in milliseconds", 'runtime'),
+    beforeRender: (collect) => {
+      collectors.push(collect)
+    },
+    render: async () => {
+      await Promise.all(collectors.map((collect) => collect()))
+      return registry.metrics()
+    },
+    contentType: registry.contentType
+  }
+}

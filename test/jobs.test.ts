@@ -1,0 +1,274 @@
+import { once } from 'node:events'
+import type { Deployment, Job, Problem } from '@skerry/contracts'
+import type { SimulatedDevice } from '@skerry/testkit'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { deploy, inputOf, simulatedModel, summingDevice, sumOf } from './simulated-model.ts'
+import { eventually, Stack } from './stack.ts'
+
+const job = (values: number[], more: object = {}) => ({
+  kind: 'inference',
+  model: 'sum',
+  inputs: inputOf(values),
+  ...more
+})
+
+describe('jobs, on a control plane with simulated devices', () => {
+  let stack: Stack
+  let first: SimulatedDevice
+
+  beforeAll(async () => {
+    stack = await Stack.start()
+    await simulatedModel(stack, 'sum', [{ recipe: 'float32', accuracy: 0.95 }])
+    first = await summingDevice(stack, 'first')
+    await deploy(stack, 'sum', 1)
+  })
+  afterAll(async () => {
+    await first.close()
+    await stack.stop()
+  })
+
+  it('runs a job once and answers it with the timings of its attempt', async () => {
+    const answer = await stack.call<Job>('POST', '/jobs', job([1, 2, 3, 4]))
+    expect(answer.status).toBe(202)
+    expect(answer.headers.get('location')).toBe(`/api/v1/jobs/${answer.body.id}`)
+    const done = await stack.ended(answer.body.id)
+    expect(done).toMatchObject({ state: 'succeeded', outputs: [{ name: 'y', shape: [1, 1], data: [10] }] })
+    expect(done.attempts).toHaveLength(1)
+    expect(done.attempts[0]).toMatchObject({ number: 1, epoch: 1, device: first.deviceId, variant: 'float32' })
+    expect(done.attempts[0]?.timings).toMatchObject({ inferenceMs: 0.5 })
+    await eventually(async () => first.acks.find((ack) => ack.jobId === done.id && ack.status === 'accepted'))
+  })
+
+  it('takes the binary form of the Open Inference Protocol', async () => {
+    const header = JSON.stringify({
+      kind: 'inference',
+      model: 'sum',
+      inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 4], parameters: { binary_data_size: 16 } }]
+    })
+    const body = Buffer.concat([Buffer.from(header), Buffer.from(new Float32Array([4, 3, 2, 0.5]).buffer)])
+    const headers = {
+      'content-type': 'application/octet-stream',
+      'inference-header-content-length': String(header.length)
+    }
+    const { id } = await stack.must<Job>('POST', '/jobs', body, headers)
+    expect((await stack.ended(id)).outputs?.[0]?.data).toEqual([9.5])
+    const short = await stack.call<Problem>('POST', '/jobs', body.subarray(0, -1), headers)
+    expect([short.status, short.body.code]).toEqual([422, 'input-mismatch'])
+  })
+
+  it('refuses inputs that do not fit, naming each place', async () => {
+    const cases: [object, string][] = [
+      [{ name: 'z' }, '/inputs/0/name'],
+      [{ shape: [1, 5], data: [1, 2, 3, 4, 5] }, '/inputs/0/shape'],
+      [{ datatype: 'INT8' }, '/inputs/0/datatype'],
+      [{ data: [1, 2, 3] }, '/inputs/0/data'],
+      [{ data: [1, 2, 3, true] }, '/inputs/0/data']
+    ]
+    for (const [change, pointer] of cases) {
+      const answer = await stack.call<Problem>(
+        'POST',
+        '/jobs',
+        job([], { inputs: [{ ...inputOf([1, 2, 3, 4])[0], ...change }] })
+      )
+      expect(answer.status, JSON.stringify(answer.body)).toBe(422)
+      expect(answer.body.code).toBe('input-mismatch')
+      expect(answer.body.errors?.map((e) => e.pointer)).toContain(pointer)
+    }
+  })
+
+  it('answers the same Idempotency-Key with the same job, and refuses it for another request', async () => {
+    const headers = { 'idempotency-key': 'once' }
+    const one = await stack.must<Job>('POST', '/jobs', job([1, 1, 1, 1]), headers)
+    const again = await stack.must<Job>('POST', '/jobs', job([1, 1, 1, 1]), headers)
+    expect(again.id).toBe(one.id)
+    const other = await stack.call<Problem>('POST', '/jobs', job([2, 1, 1, 1]), headers)
+    expect([other.status, other.body.code]).toEqual([409, 'idempotency-mismatch'])
+  })
+
+  it('answers a batch line by line, in order, and knows a line that is sent again', async () => {
+    const lines = Array.from({ length: 50 }, (_, i) => JSON.stringify(job([i, 0, 0, 0], { id: `line-${i}` })))
+    lines.splice(10, 0, '{broken', JSON.stringify(job([], { id: 'bad' })))
+    const send = async () => {
+      const body = await stack.must<string>('POST', '/jobs/batch', `${lines.join('\n')}\n`, {
+        'content-type': 'application/x-ndjson'
+      })
+      return body
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { id?: string; status: number; jobId?: string; problem?: Problem })
+    }
+    const answers = await send()
+    expect(answers).toHaveLength(52)
+    expect(answers[10]).toMatchObject({ status: 400, problem: { code: 'invalid-json' } })
+    expect(answers[11]).toMatchObject({ id: 'bad', status: 422 })
+    expect(answers.filter((a) => a.status === 202).map((a) => a.id)).toEqual(
+      Array.from({ length: 50 }, (_, i) => `line-${i}`)
+    )
+    expect((await send()).map((a) => a.jobId)).toEqual(answers.map((a) => a.jobId))
+    const last = await stack.ended(answers.at(-1)?.jobId as string)
+    expect(last.outputs?.[0]?.data).toEqual([49])
+  })
+
+  it('drops the result of an older epoch and tells the device so', async () => {
+    const { id } = await stack.must<Job>('POST', '/jobs', job([5, 5, 5, 5]))
+    await stack.ended(id)
+    first.acks.length = 0
+    const late = sumOf(new Uint8Array(new Float32Array([9, 9, 9, 9]).buffer))
+    if (late !== null) first.result({ jobId: id, epoch: 1 }, late)
+    const ack = await eventually(async () => first.acks.find((entry) => entry.jobId === id))
+    expect(ack.status).toBe('stale')
+    expect((await stack.must<Job>('GET', `/jobs/${id}`)).outputs?.[0]?.data).toEqual([20])
+    if (late !== null) first.result({ jobId: '01900000-0000-7000-8000-000000000000', epoch: 1 }, late)
+    const unknown = await eventually(async () => first.acks.find((entry) => entry.jobId.startsWith('0190')))
+    expect(unknown.status).toBe('unknown')
+  })
+
+  it('cancels a running job at once, tells the device, and keeps its slot until the device answers', async () => {
+    const answer = first.options.onAssign
+    first.options.onAssign = () => null
+    const assigned = once(first.events, 'assign')
+    const { id } = await stack.must<Job>('POST', '/jobs', job([1, 0, 0, 0]))
+    await assigned
+    const cancelled = await stack.must<Job>('POST', `/jobs/${id}/cancel`)
+    expect(cancelled).toMatchObject({ state: 'cancelled', error: { code: 'cancelled' } })
+    expect(cancelled.attempts[0]?.error?.code).toBe('cancelled')
+    await eventually(async () => first.cancelled.some((ref) => ref.jobId === id))
+    const twice = await stack.call<Problem>('POST', `/jobs/${id}/cancel`)
+    expect([twice.status, twice.body.code]).toEqual([409, 'job-ended'])
+
+    const waiting = await stack.must<Job>('POST', '/jobs', job([2, 0, 0, 0]))
+    expect((await stack.must<Job>('GET', `/jobs/${waiting.id}?waitMs=300`)).state).toBe('queued')
+    if (answer !== undefined) first.options.onAssign = answer
+    first.result(
+      { jobId: id, epoch: 1 },
+      { frame: { error: { code: 'cancelled', message: 'stopped', retryable: false } } }
+    )
+    expect((await stack.ended(waiting.id)).state).toBe('succeeded')
+  })
+
+  it('expires a job whose deadline passes while nobody can take it', async () => {
+    const { id } = await stack.must<Job>(
+      'POST',
+      '/jobs',
+      job([1, 0, 0, 0], { deadlineMs: 300, selector: { nowhere: 'x' } })
+    )
+    expect(await stack.ended(id)).toMatchObject({ state: 'expired', error: { code: 'expired' }, attempts: [] })
+  })
+
+  it('does not let a job that no device may run hold up the ones behind it', async () => {
+    const stuck = await stack.must<Job>(
+      'POST',
+      '/jobs',
+      job([1, 0, 0, 0], { selector: { nowhere: 'x' }, priority: 100 })
+    )
+    const { id } = await stack.must<Job>('POST', '/jobs', job([3, 0, 0, 0]))
+    expect((await stack.ended(id)).outputs?.[0]?.data).toEqual([3])
+    await stack.must('POST', `/jobs/${stuck.id}/cancel`)
+  })
+
+  it('tries a job again elsewhere after a retryable error, and gives up after its attempts', async () => {
+    const answer = first.options.onAssign
+    let failures = 1
+    first.options.onAssign = (frame, body) =>
+      failures-- > 0
+        ? { frame: { error: { code: 'invoke-failed', message: 'out of luck', retryable: true } } }
+        : (answer?.(frame, body) ?? null)
+    const again = await stack.must<Job>('POST', '/jobs', job([7, 0, 0, 0]))
+    const done = await stack.ended(again.id)
+    expect(done.state).toBe('succeeded')
+    expect(done.attempts.map((a) => [a.number, a.epoch, a.error?.code])).toEqual([
+      [1, 1, 'invoke-failed'],
+      [2, 2, undefined]
+    ])
+    failures = 99
+    const hopeless = await stack.must<Job>('POST', '/jobs', job([7, 0, 0, 0], { maxAttempts: 2 }))
+    const failed = await stack.ended(hopeless.id)
+    expect(failed).toMatchObject({ state: 'failed', error: { code: 'attempts-exhausted', detail: 'invoke-failed' } })
+    expect(failed.attempts).toHaveLength(2)
+    if (answer !== undefined) first.options.onAssign = answer
+  })
+
+  it('quarantines a job that killed two runtimes', async () => {
+    const answer = first.options.onAssign
+    first.options.onAssign = () => ({
+      frame: { error: { code: 'runtime-crashed', message: 'SIGSEGV', retryable: true, killedRuntime: true } }
+    })
+    const { id } = await stack.must<Job>('POST', '/jobs', job([7, 0, 0, 0], { maxAttempts: 10 }))
+    const done = await stack.ended(id)
+    expect(done).toMatchObject({ state: 'failed', error: { code: 'model-quarantined' } })
+    expect(done.attempts).toHaveLength(2)
+    if (answer !== undefined) first.options.onAssign = answer
+  })
+
+  it('gives a job back when its device returns without it, and drops what the old life still says', async () => {
+    const answer = first.options.onAssign
+    first.options.onAssign = () => null
+    const assigned = once(first.events, 'assign')
+    const { id } = await stack.must<Job>('POST', '/jobs', job([8, 0, 0, 0]))
+    await assigned
+    first.cut()
+    if (answer !== undefined) first.options.onAssign = answer
+    await first.connect()
+    const done = await stack.ended(id)
+    expect(done.state).toBe('succeeded')
+    expect(done.attempts.map((a) => a.error?.code)).toEqual(['device-lost', undefined])
+  })
+
+  it('leaves a job with a device that comes back still holding it', async () => {
+    const answer = first.options.onAssign
+    first.options.onAssign = () => null
+    const assigned = once(first.events, 'assign')
+    const { id } = await stack.must<Job>('POST', '/jobs', job([9, 0, 0, 0]))
+    await assigned
+    first.cut()
+    first.holding = [{ jobId: id, epoch: 1 }]
+    await first.connect()
+    first.holding = []
+    const result = sumOf(new Uint8Array(new Float32Array([9, 0, 0, 0]).buffer))
+    if (result !== null) first.result({ jobId: id, epoch: 1 }, result)
+    const done = await stack.ended(id)
+    expect(done).toMatchObject({ state: 'succeeded', outputs: [{ data: [9] }] })
+    expect(done.attempts).toHaveLength(1)
+    if (answer !== undefined) first.options.onAssign = answer
+  })
+
+  it('gives a job back when its device stays away longer than its lease', async () => {
+    const second = await summingDevice(stack, 'second')
+    await eventually(async () => {
+      const { devices } = await stack.must<Deployment>('GET', '/deployments/sum-all')
+      return devices.filter((entry) => entry.state === 'ready').length === 2
+    })
+    const answer = second.options.onAssign
+    second.options.onAssign = (frame, body) =>
+      frame.work.kind === 'inference' ? null : (answer?.(frame, body) ?? null)
+    const assigned = once(second.events, 'assign')
+    const { id } = await stack.must<Job>('POST', '/jobs', job([6, 0, 0, 0], { selector: {} }))
+    const other = await stack.must<Job>('POST', '/jobs', job([6, 1, 0, 0]))
+    await assigned
+    await second.close()
+    for (const each of [id, other.id]) {
+      const done = await stack.ended(each, 30_000)
+      expect(done.state).toBe('succeeded')
+    }
+    const lost = (await Promise.all([id, other.id].map((each) => stack.must<Job>('GET', `/jobs/${each}`)))).filter(
+      (done) => done.attempts.length === 2
+    )
+    expect(lost.map((done) => done.attempts[0]?.error?.code)).toEqual(['device-lost'])
+  }, 45_000)
+
+  it('loses no waiting job when Valkey is flushed', async () => {
+    await stack.must('POST', `/devices/${first.deviceId}/cordon`)
+    const ids: string[] = []
+    for (let i = 0; i < 200; i++) ids.push((await stack.must<Job>('POST', '/jobs', job([i, 0, 0, 0]))).id)
+    const redis = new Redis(stack.config.redisUrl)
+    await eventually(async () => (await redis.zcard('skerry:deployment-sum-all:prioritized')) === 200)
+    await redis.flushall()
+    redis.disconnect()
+    await stack.must('POST', `/devices/${first.deviceId}/uncordon`)
+    for (const [i, id] of ids.entries()) expect((await stack.ended(id)).outputs?.[0]?.data).toEqual([i])
+    const runs = new Map<string, number>()
+    for (const { jobId } of first.assigned) runs.set(jobId, (runs.get(jobId) ?? 0) + 1)
+    expect(ids.map((id) => runs.get(id))).toEqual(ids.map(() => 1))
+  }, 60_000)
+})

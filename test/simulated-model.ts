@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto'
+import type { ConversionResult, Deployment, Job } from '@skerry/contracts'
+import { type Answer, SimulatedDevice } from '@skerry/testkit'
+import { eventually, type Stack } from './stack.ts'
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+/** Enough of a .tflite for the upload's own look at it; no simulated device ever runs it. */
+export const fakeSource = Buffer.concat([Buffer.from([28, 0, 0, 0]), Buffer.from('TFL3'), Buffer.alloc(56)])
+
+export type SimulatedVariant = { recipe: 'float32' | 'full_int8'; accuracy: number; operator?: string }
+
+async function putBlob(stack: Stack, bytes: Uint8Array): Promise<string> {
+  const hash = sha256(bytes)
+  await stack.must('PUT', `/blobs/${hash}`, bytes, { 'content-type': 'application/octet-stream' })
+  return hash
+}
+
+/** Uploads a model `name` with input x[1,4] and output y[1,1], converted by a simulated converting device. */
+export async function simulatedModel(stack: Stack, name: string, variants: SimulatedVariant[]): Promise<void> {
+  const converted: ConversionResult['variants'] = []
+  for (const { recipe, accuracy, operator = 'CONV_2D' } of variants) {
+    const bytes = Buffer.from(`${name} ${recipe}`)
+    converted.push({
+      recipe,
+      state: 'ready',
+      sha256: await putBlob(stack, bytes),
+      bytes: bytes.length,
+      inputs: [],
+      outputs: [],
+      operators: [{ name: operator, version: 1, custom: false }],
+      parity: {
+        reference: 'keras',
+        data: 'uploaded',
+        samples: 80,
+        outputs: [{ name: 'y', snrDb: 40, maxAbsError: 0.01, meanAbsError: 0.001, tolerance: {}, passed: true }],
+        accuracy: { original: 0.95, variant: accuracy },
+        passed: true
+      }
+    })
+  }
+  const result: ConversionResult = {
+    inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 4] }],
+    outputs: [{ name: 'y', datatype: 'FP32', shape: [-1, 1] }],
+    names: { inputs: { x: 'x' }, outputs: { y: 'output_0' } },
+    converter: { name: 'simulated', version: '1', options: {} },
+    reference: {},
+    variants: converted,
+    warnings: [],
+    timings: {}
+  }
+  const converter = new SimulatedDevice({
+    url: stack.url,
+    token: await stack.joinToken(['convert']),
+    name: `converter-${name}`,
+    capabilities: ['convert'],
+    slots: { infer: 0, convert: 1 },
+    onAssign: () => ({ frame: { conversion: result } })
+  })
+  await converter.connect()
+  await stack.must('PUT', `/models/${name}/versions/1/source?format=tflite`, fakeSource)
+  const job = await stack.must<Job>('POST', `/models/${name}/versions/1/conversions`, {
+    variants: variants.map((v) => v.recipe)
+  })
+  const ended = await stack.ended(job.id)
+  if (ended.state !== 'succeeded') throw new Error(`conversion: ${JSON.stringify(ended)}`)
+  await converter.close()
+}
+
+export async function deploy(stack: Stack, model: string, ready: number): Promise<Deployment> {
+  await stack.must('POST', '/deployments', { name: `${model}-all`, model, version: '1' })
+  return eventually(async () => {
+    const deployment = await stack.must<Deployment>('GET', `/deployments/${model}-all`)
+    return deployment.devices.filter((entry) => entry.state === 'ready').length >= ready && deployment
+  })
+}
+
+export const inputOf = (values: number[]) => [{ name: 'x', datatype: 'FP32', shape: [1, 4], data: values }]
+
+/** Answers y = the sum of x, so that a test sees whose inputs it got back. */
+export function sumOf(body: Uint8Array): Answer {
+  const x = new Float32Array(Uint8Array.from(body).buffer)
+  const y = new Float32Array([x.reduce((sum, value) => sum + value, 0)])
+  return {
+    frame: {
+      runtime: 'litert',
+      timings: { deviceMs: 1, inferenceMs: 0.5, quantizeMs: 0, dequantizeMs: 0 },
+      outputs: [{ name: 'y', datatype: 'FP32', shape: [1, 1], bytes: 4 }]
+    },
+    body: [new Uint8Array(y.buffer)]
+  }
+}
+
+/** A device that times any variant at `p50Ms` and sums its inputs. */
+export async function summingDevice(
+  stack: Stack,
+  name: string,
+  options: { runtime?: 'litert' | 'tfjs-tflite'; p50Ms?: (artifact: string) => number; slots?: number } = {}
+): Promise<SimulatedDevice> {
+  const runtime = options.runtime ?? 'litert'
+  const device = new SimulatedDevice({
+    url: stack.url,
+    token: await stack.joinToken(),
+    name,
+    slots: { infer: options.slots ?? 1, convert: 0 },
+    runtimes: [{ name: runtime, version: '1' }],
+    onAssign: ({ work }, body) =>
+      work.kind === 'benchmark'
+        ? {
+            frame: {
+              benchmark: {
+                artifact: work.artifact,
+                runtime,
+                runs: 50,
+                initMs: 1,
+                firstMs: 1,
+                p50Ms: options.p50Ms?.(work.artifact) ?? 1,
+                p99Ms: 2
+              }
+            }
+          }
+        : sumOf(body)
+  })
+  await device.connect()
+  return device
+}
