@@ -30,7 +30,9 @@ const MAY_IMPORT = {
     'telemetry',
     'tflite',
     'scheduler',
-    'embedded'
+    'embedded',
+    // Only its table of operators (`@skerry/runtimes/operators`), which starts no runtime.
+    'runtimes'
   ],
   'apps/agent': ['contracts', 'runtimes', 'converter', 'tflite', 'telemetry'],
   'apps/cli': ['contracts', 'agent', 'converter', 'embedded']

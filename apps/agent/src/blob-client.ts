@@ -7,7 +7,7 @@ import { AgentError } from './agent-error.ts'
 import { Backoff } from './backoff.ts'
 import { type HttpCall, type HttpExchange, readBody, readProblem } from './http-exchange.ts'
 
-export type BlobRange = { response: IncomingMessage; startsAt: number; totalBytes: number | null }
+export type BlobRange = { response: IncomingMessage; startsAt: number }
 
 export type BlobClientDeps = {
   http: HttpExchange
@@ -41,15 +41,12 @@ export class BlobClient {
     if (offset > 0) headers.range = `bytes=${offset}-`
     const response = await this.#deps.http.call({ method: 'GET', url: this.#deps.blobUrl(sha256), headers, signal })
     if (response.statusCode === 206) {
-      const [, start, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers['content-range'] ?? '') ?? []
-      if (Number(start) === offset) return { response, startsAt: offset, totalBytes: Number(total) }
+      const [, start] = /^bytes (\d+)-/.exec(response.headers['content-range'] ?? '') ?? []
+      if (Number(start) === offset) return { response, startsAt: offset }
       response.destroy()
       throw new AgentError('transfer-failed', 'The control plane answered another range.', { retryable: true })
     }
-    if (response.statusCode === 200) {
-      const length = response.headers['content-length']
-      return { response, startsAt: 0, totalBytes: length === undefined ? null : Number(length) }
-    }
+    if (response.statusCode === 200) return { response, startsAt: 0 }
     throw await failureOf(response, sha256)
   }
 

@@ -65,10 +65,6 @@ export class Connection {
     this.#connect()
   }
 
-  get inSession(): boolean {
-    return this.#inSession
-  }
-
   /** False when there is no session: the frame is not queued. */
   send(frame: AgentFrame, body?: readonly Uint8Array[]): boolean {
     if (!this.#inSession || this.#socket?.readyState !== WebSocket.OPEN) return false

@@ -1,7 +1,6 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import type { Problem } from '@skerry/contracts'
 import { AgentError, wordsOf } from './agent-error.ts'
 
@@ -37,16 +36,24 @@ export class HttpExchange {
     })
     const answered = new Promise<IncomingMessage>((resolve, reject) => {
       request.once('response', resolve)
-      request.once('error', reject)
+      // More than one may come, also after the answer.
+      request.on('error', reject)
     })
     request.once('timeout', () => request.destroy(new Error(`no answer within ${SILENCE_MS / 1000} s`)))
-    let sent: Promise<unknown> = Promise.resolve()
     if (body === undefined || body instanceof Uint8Array) request.end(body)
-    // An answer that comes before the whole body was sent (a refusal) ends the sending; the answer counts.
-    else sent = pipeline(body, request).catch((error: unknown) => error)
+    else {
+      // Not stream.pipeline: it waits for the request to close, which comes only after its answer was read.
+      body.once('error', (error) => request.destroy(error))
+      request.once('close', () => body.destroy())
+      body.pipe(request)
+    }
     try {
       const response = await answered
       response.once('error', () => request.destroy())
+      // A refusal may come before the whole body went out: nobody reads the rest.
+      response.once('end', () => {
+        if (!request.writableFinished) request.destroy()
+      })
       return response
     } catch (error) {
       if (signal?.aborted) throw new AgentError('aborted')
@@ -54,8 +61,6 @@ export class HttpExchange {
         retryable: true,
         cause: error
       })
-    } finally {
-      await sent
     }
   }
 

@@ -30,7 +30,7 @@ type Held = {
   kind: Assignment['kind']
   controller: AbortController
   /** Why it was aborted: decides what its result says, or that there is none. */
-  aborted: 'cancelled' | 'stopped' | 'superseded' | null
+  aborted: 'cancelled' | 'replaced' | 'stopped' | 'acknowledged' | null
   done: Promise<void>
 }
 
@@ -47,7 +47,7 @@ const keyOf = ({ jobId, epoch }: JobRef): string => `${jobId}-${epoch}`
  *     assign -> queued -> running -> result in the journal -> ack -> forgotten
  *                  \________\___ cancel, a newer epoch, stop
  *
- * Each job is answered once, whatever happens to it, unless a newer epoch of it came or nobody waits for it.
+ * Each job is answered once, whatever happens to it: the control plane counts its slot as taken until then.
  */
 export class JobDesk {
   readonly #deps: JobDeskDeps
@@ -87,7 +87,7 @@ export class JobDesk {
   /** The control plane needs nothing more of this job here: whatever the status, its result may be forgotten. */
   ack(ref: JobRef): void {
     const held = this.#held.get(keyOf(ref))
-    if (held !== undefined) this.#abort(held, 'superseded')
+    if (held !== undefined) this.#abort(held, 'acknowledged')
     this.#deps.journal.remove(ref)
     for (const listener of [...this.#acked]) listener()
   }
@@ -127,17 +127,14 @@ export class JobDesk {
     for (const held of this.#held.values()) {
       if (held.ref.jobId !== ref.jobId) continue
       if (held.ref.epoch > ref.epoch) return true
-      this.#abort(held, 'superseded')
-    }
-    for (const old of this.#deps.journal.refs()) {
-      if (old.jobId === ref.jobId && old.epoch < ref.epoch) this.#deps.journal.remove(old)
+      this.#abort(held, 'replaced')
     }
     return false
   }
 
   #abort(held: Held, why: NonNullable<Held['aborted']>): void {
-    // The first reason stands, except that a result which nobody wants is not sent whatever the reason was.
-    if (held.aborted === null || why === 'superseded') held.aborted = why
+    // The first reason stands, except that what is acknowledged already is not answered whatever the reason was.
+    if (held.aborted === null || why === 'acknowledged') held.aborted = why
     held.controller.abort(new AgentError('aborted'))
   }
 
@@ -167,7 +164,7 @@ export class JobDesk {
     throttle.end()
     this.#held.delete(keyOf(ref))
     // Work that takes minutes is worth an fsync; an inference is repeated in less time than one takes.
-    if (held.aborted !== 'superseded') await this.#keepAndSend(ref, frame, parts, work.kind !== 'inference')
+    if (held.aborted !== 'acknowledged') await this.#keepAndSend(ref, frame, parts, work.kind !== 'inference')
   }
 
   async #inLane(work: Assignment, body: Uint8Array, context: JobContext): Promise<JobOutcome> {
@@ -188,6 +185,9 @@ export class JobDesk {
 
   #errorOf({ aborted }: Held, error: unknown): ResultError {
     if (aborted === 'cancelled') return { code: 'cancelled', message: 'The job was cancelled.', retryable: false }
+    if (aborted === 'replaced') {
+      return { code: 'cancelled', message: 'A newer attempt at the job came to this device.', retryable: false }
+    }
     if (aborted === 'stopped') {
       return { code: 'agent-failed', message: 'The agent was stopped before the job ended.', retryable: true }
     }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { AgentFrame, DesiredArtifact, PlacementState, RuntimeName } from '@skerry/contracts'
 import { RuntimeError } from '@skerry/runtimes'
 import { AgentError, wordsOf } from './agent-error.ts'
@@ -66,11 +67,6 @@ export class Reconciler {
     if (running !== null && running.unit !== null && !wanted.has(running.unit)) running.controller.abort()
     this.#announce()
     this.#kick()
-  }
-
-  /** Tells the control plane every state again, after a reconnect. */
-  reportAll(): void {
-    for (const unit of this.#desired ?? []) this.#report(unit)
   }
 
   /** The processes of this runtime are gone: its models load again, at once or, if that happens often, a little later. */
@@ -252,7 +248,10 @@ export class Reconciler {
 
   #setStatus(unit: Unit, status: Status): void {
     if (this.#desired?.some(({ id }) => id === unit.id) !== true) return
+    const before = this.#status.get(unit.id)
     this.#status.set(unit.id, status)
+    // Each file of a unit is a step of its own; that the same thing goes on is no news.
+    if (before !== undefined && isDeepStrictEqual(before, status)) return
     this.#report(unit)
     this.#announce()
   }

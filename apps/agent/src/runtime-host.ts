@@ -1,7 +1,7 @@
 import type { NameMap, RuntimeName } from '@skerry/contracts'
 import { type LoadedModel, ModelSession, RuntimeError, type RuntimeExit, type TfliteRuntime } from '@skerry/runtimes'
 import type { Logger } from 'pino'
-import { AgentError } from './agent-error.ts'
+import { AgentError, wordsOf } from './agent-error.ts'
 
 export type ModelSpec = { id: string; artifact: string; runtime: RuntimeName; path: string; names: NameMap }
 export type HostedModel = { session: ModelSession; loaded: LoadedModel }
@@ -74,11 +74,7 @@ export class RuntimeHost {
     return [...this.#live.values()].map((child) => child.process.pid)
   }
 
-  /** Why an artifact may not be loaded on a runtime any more, or null. A new wish for it starts afresh: `pardon`. */
-  quarantined(runtime: RuntimeName, artifact: string): boolean {
-    return (this.#crashes.get(`${runtime}/${artifact}`) ?? 0) >= CRASHES_IN_A_ROW
-  }
-
+  /** Forgets an artifact's crashes: it ran, or nobody wants it any more and a later wish for it starts afresh. */
   pardon(runtime: RuntimeName, artifact: string): void {
     this.#crashes.delete(`${runtime}/${artifact}`)
   }
@@ -109,9 +105,43 @@ export class RuntimeHost {
 
   /**
    * One inference by original names. Native code cannot be interrupted: after an abort it has a second to end by
-   * itself, since ending its process costs every other model in it a load.
+   * itself, since ending its process costs every other model in it a load. An inference that only waited behind the
+   * one that took the process down runs again in the next process.
    */
   async run(id: string, inputs: SessionInputs, signal: AbortSignal): Promise<SessionResult> {
+    try {
+      return await this.#runOnce(id, inputs, signal)
+    } catch (error) {
+      if (!(error instanceof RuntimeLostError) || error.culprit || signal.aborted) throw error
+      return await this.#runOnce(id, inputs, signal)
+    }
+  }
+
+  /** Ends every process, by force those that do not end with their calls. */
+  async close(): Promise<void> {
+    this.#closed = true
+    const children = await Promise.allSettled(this.#children.values())
+    await Promise.all(
+      children.map(async (child) => {
+        if (child.status === 'rejected') return
+        const { pid } = child.value.process
+        const timer = setTimeout(() => this.#kill(pid), CLOSE_GRACE_MS)
+        await child.value.process.close()
+        clearTimeout(timer)
+      })
+    )
+  }
+
+  #kill(pid: number): void {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch (error) {
+      // It may have ended between the grace and now.
+      this.#deps.log.debug({ pid, error: wordsOf(error) }, 'a runtime process could not be ended')
+    }
+  }
+
+  async #runOnce(id: string, inputs: SessionInputs, signal: AbortSignal): Promise<SessionResult> {
     const spec = this.#specOf(id)
     const child = await this.#child(spec.runtime)
     const { session } = await this.#hosted(spec, child)
@@ -133,21 +163,6 @@ export class RuntimeHost {
     }
   }
 
-  /** Ends every process, by force those that do not end with their calls. */
-  async close(): Promise<void> {
-    this.#closed = true
-    const children = await Promise.allSettled(this.#children.values())
-    await Promise.all(
-      children.map(async (child) => {
-        if (child.status === 'rejected') return
-        const { pid } = child.value.process
-        const timer = setTimeout(() => process.kill(pid, 'SIGKILL'), CLOSE_GRACE_MS)
-        await child.value.process.close()
-        clearTimeout(timer)
-      })
-    )
-  }
-
   #specOf(id: string): ModelSpec {
     const spec = this.#specs.get(id)
     if (spec === undefined) throw new AgentError('not-placed', `The model ${id} is not loaded.`, { retryable: true })
@@ -157,7 +172,7 @@ export class RuntimeHost {
   #hosted(spec: ModelSpec, child: Child): Promise<HostedModel> {
     const known = child.models.get(spec.id)
     if (known !== undefined) return known
-    if (this.quarantined(spec.runtime, spec.artifact)) {
+    if ((this.#crashes.get(`${spec.runtime}/${spec.artifact}`) ?? 0) >= CRASHES_IN_A_ROW) {
       throw new AgentError(
         'model-quarantined',
         `Artifact ${spec.artifact} crashed the runtime ${spec.runtime} ${CRASHES_IN_A_ROW} times in a row on this device.`

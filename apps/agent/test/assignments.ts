@@ -5,12 +5,19 @@ import type { TestModel } from './models.ts'
 
 const ramp = (elements: number): Float32Array => Float32Array.from({ length: elements }, (_, i) => Math.sin(i))
 
-export type InferenceJob = { artifact: string; model: TestModel; batch?: number; inline?: boolean; jobId?: string }
+export type InferenceJob = {
+  artifact: string
+  model: TestModel
+  batch?: number
+  inline?: boolean
+  jobId?: string
+  epoch?: number
+}
 
 /** Assigns an inference for deployment `faces` on a square RGB input; its input is the same for the same batch. */
 export function assignInference(
   controlPlane: ControlPlane,
-  { artifact, model, batch = 1, inline = false, jobId = randomUUID() }: InferenceJob
+  { artifact, model, batch = 1, inline = false, jobId = randomUUID(), epoch = 1 }: InferenceJob
 ): string {
   const { input, inputElements, outputs } = model
   const bytes = new Uint8Array(ramp(inputElements * batch).buffer)
@@ -24,7 +31,7 @@ export function assignInference(
     inputs: [tensor],
     outputs: outputs.map((name) => ({ name, datatype: 'FP32' as const }))
   }
-  controlPlane.send({ type: 'assign', jobId, epoch: 1, work }, inline ? [bytes] : [])
+  controlPlane.send({ type: 'assign', jobId, epoch, work }, inline ? [bytes] : [])
   return jobId
 }
 

@@ -72,15 +72,17 @@ describe('the connection', () => {
     expect(resultsOf(controlPlane, jobId)).toBe(1)
   })
 
-  it('drops the result of an epoch that a newer one replaced', async () => {
+  it('does a newer epoch of a job whose older result is not acknowledged yet, and holds both', async () => {
     const { controlPlane } = await fleet.join()
     const jobId = assignHopeless(controlPlane)
     await controlPlane.result(jobId, 1)
     assignHopeless(controlPlane, jobId, 2)
+    controlPlane.ack((await controlPlane.result(jobId, 1)).frame, 'stale')
     await controlPlane.result(jobId, 2)
+    await controlPlane.result(assignHopeless(controlPlane, jobId, 3), 3)
     controlPlane.cut()
     const { frame } = await controlPlane.frame('hello', (_frame, { session }) => session === 2)
-    expect(frame.holding).toEqual([{ jobId, epoch: 2 }])
+    expect(frame.holding).toEqual([2, 3].map((epoch) => ({ jobId, epoch })))
   })
 
   it('answers work that it does not understand', async () => {

@@ -12,6 +12,7 @@ import {
   EnrolRequest,
   encodeFrame,
   type Manifest,
+  PING_MS,
   type ResultFrame,
   SUBPROTOCOL
 } from '@skerry/contracts'
@@ -48,6 +49,9 @@ export class ControlPlane {
   readonly #devices = new Map<string, KeyObject>()
   #socket: WebSocket | null = null
   #httpToken = ''
+  readonly #pings = setInterval(() => {
+    for (const socket of this.#sockets.clients) socket.ping()
+  }, PING_MS)
 
   static async start(): Promise<ControlPlane> {
     const controlPlane = new ControlPlane()
@@ -74,9 +78,10 @@ export class ControlPlane {
   }
 
   async stop(): Promise<void> {
+    clearInterval(this.#pings)
     for (const socket of this.#sockets.clients) socket.terminate()
     this.#server.closeAllConnections()
-    await new Promise((resolve) => this.#server.close(resolve))
+    if (this.#server.listening) await new Promise((resolve) => this.#server.close(resolve))
   }
 
   addBlob(bytes: Uint8Array): string {
@@ -133,29 +138,30 @@ export class ControlPlane {
     this.#socket?.terminate()
   }
 
-  /** The first frame, received already or to come, that fits; fails when none comes at all for so long. */
+  /** The first frame, received already or to come, that fits; fails when it does not come within `patienceMs`. */
   async frame<Type extends AgentFrame['type']>(
     type: Type,
     fits: (frame: Frame<Type>, received: Received) => boolean = () => true,
-    silenceMs = 20_000
+    patienceMs = 20_000
   ): Promise<Received & { frame: Frame<Type> }> {
     const find = (): (Received & { frame: Frame<Type> }) | undefined =>
       this.received.find(
         (received): received is Received & { frame: Frame<Type> } =>
           received.frame.type === type && fits(received.frame as Frame<Type>, received)
       )
+    const signal = AbortSignal.timeout(patienceMs)
     for (;;) {
       const found = find()
       if (found !== undefined) return found
-      await once(this.#events, 'frame', { signal: AbortSignal.timeout(silenceMs) }).catch(() => {
+      await once(this.#events, 'frame', { signal }).catch(() => {
         const seen = this.received.map(({ frame }) => JSON.stringify(frame).slice(0, 300)).join('\n')
         throw new Error(`no ${type} frame came; what came:\n${seen}`)
       })
     }
   }
 
-  result(jobId: string, epoch = 1, silenceMs?: number): Promise<Received & { frame: ResultFrame }> {
-    return this.frame('result', (frame) => frame.jobId === jobId && frame.epoch === epoch, silenceMs)
+  result(jobId: string, epoch = 1, patienceMs?: number): Promise<Received & { frame: ResultFrame }> {
+    return this.frame('result', (frame) => frame.jobId === jobId && frame.epoch === epoch, patienceMs)
   }
 
   async session(number: number): Promise<void> {

@@ -109,8 +109,8 @@ describe('a conversion job', () => {
     for (const { artifact } of [float, int8]) {
       await controlPlane.frame('placement', (frame) => frame.artifact === artifact && frame.state === 'ready')
     }
-    // The answers of the other variant stand for a device that computes something else.
-    const wrong = wishFor(controlPlane, conversion, 'float32', conversion.variants[1]?.goldenOutputs)
+    // The float's answers stand for a device that computes something else: int8 does not come within 1e-4 of them.
+    const wrong = wishFor(controlPlane, conversion, 'full_int8', conversion.variants[0]?.goldenOutputs)
     controlPlane.send({ type: 'desired', artifacts: [wrong] })
     const refused = await controlPlane.frame('placement', ({ state }) => state === 'failed')
     expect(refused.frame.reason).toMatch(/golden input 0.*scores is off by/)

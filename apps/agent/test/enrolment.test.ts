@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { identityPath } from '../src/identity.ts'
+import { faceDetector } from './models.ts'
 import { Fleet } from './running-agent.ts'
 
 const fleet = new Fleet()
@@ -67,5 +68,27 @@ describe('joining', () => {
     [{ slots: 0 }, /at least 1/]
   ])('refuses the options %j with a sentence', async (wrong, words) => {
     await expect(fleet.run({ url: 'http://127.0.0.1:9', ...wrong })).rejects.toThrow(words)
+  })
+})
+
+describe('stopping', () => {
+  it('leaves no process and no socket behind', async () => {
+    const held = (): string[] =>
+      process
+        .getActiveResourcesInfo()
+        .filter((kind) => /Process|TCPSocket|Pipe/.test(kind))
+        .sort()
+    const before = held()
+    const { controlPlane, agent } = await fleet.join()
+    const model = faceDetector()
+    const wish = controlPlane.place('faces', model.bytes, 'tfjs-tflite', { names: model.names })
+    controlPlane.send({ type: 'desired', artifacts: [wish] })
+    await controlPlane.frame('placement', ({ state }) => state === 'ready')
+    expect(held().length).toBeGreaterThan(before.length)
+    await agent.stop()
+    await agent.stop()
+    await controlPlane.stop()
+    // A closed handle leaves the list some turns later.
+    await vi.waitFor(() => expect(held()).toEqual(before))
   })
 })

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -7,12 +8,18 @@ import { pino } from 'pino'
 import { type AgentOptions, joinAndRun, type RunningAgent } from '../src/index.ts'
 import { ControlPlane } from './control-plane.ts'
 
-const setUp = fileURLToPath(new URL('../../../.tools/python/', import.meta.url))
+/** The environment that set-up made; tests of conversions need it. */
+export const python =
+  process.env.SKERRY_TEST_PYTHON ?? fileURLToPath(new URL('../../../.tools/python/bin/python', import.meta.url))
 
-/** What set-up installed; undefined where it has not run. */
-const library = join(setUp, 'lib/python3.11/site-packages/ai_edge_litert/libLiteRt.so')
-export const liteRtLibrary = existsSync(library) ? library : undefined
-export const python = join(setUp, 'bin/python')
+/** undefined where set-up has not run: the tests then go without LiteRT. */
+export const liteRtLibrary = existsSync(python) ? libraryOf(python) : undefined
+
+function libraryOf(executable: string): string | undefined {
+  const script = 'import sysconfig; print(sysconfig.get_path("platlib") + "/ai_edge_litert/libLiteRt.so")'
+  const path = execFileSync(executable, ['-c', script], { encoding: 'utf8' }).trim()
+  return existsSync(path) ? path : undefined
+}
 
 export type Setting = { controlPlane: ControlPlane; agent: RunningAgent; dataDir: string; options: AgentOptions }
 

@@ -61,7 +61,7 @@ describe('a lost runtime process', () => {
     expect(controlPlane.sessions).toBe(1)
   })
 
-  it('blames the job that ran, not the one that waited behind it', async () => {
+  it('fails the job that ran, and runs the one that waited behind it in the next process', async () => {
     const { controlPlane, artifact } = await serving()
     const { jobId, pid } = await jobInStoppedRuntime(controlPlane, artifact)
     const second = assignInference(controlPlane, { artifact, model, inline: true })
@@ -69,8 +69,7 @@ describe('a lost runtime process', () => {
     process.kill(pid, 'SIGKILL')
     expect((await controlPlane.result(jobId)).frame.error).toMatchObject({ killedRuntime: true })
     const { frame } = await controlPlane.result(second)
-    expect(frame.error).toMatchObject({ code: 'runtime-crashed', retryable: true })
-    expect(frame.error).not.toHaveProperty('killedRuntime')
+    expect(frame.error).toBeUndefined()
   })
 
   it('gives an artifact up after two crashes in a row, with the reason, and serves on', async () => {
@@ -111,5 +110,13 @@ describe('a lost runtime process', () => {
     expect((await controlPlane.result(jobId)).frame.error).toMatchObject({ code: 'cancelled', retryable: false })
     const next = await controlPlane.result(assignInference(controlPlane, { artifact, model }))
     expect(next.frame.error).toBeUndefined()
+  })
+
+  it('ends an older attempt when a newer one of the same job comes, and answers both', async () => {
+    const { controlPlane, artifact } = await serving()
+    const { jobId } = await jobInStoppedRuntime(controlPlane, artifact)
+    assignInference(controlPlane, { artifact, model, jobId, epoch: 2 })
+    expect((await controlPlane.result(jobId, 1)).frame.error).toMatchObject({ code: 'cancelled', retryable: false })
+    expect((await controlPlane.result(jobId, 2)).frame.error).toBeUndefined()
   })
 })

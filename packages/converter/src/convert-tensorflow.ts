@@ -1,60 +1,101 @@
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { readLabels } from './accuracy.ts'
-import { datatypeOf, type NamedArray, toNumbers } from './array.ts'
+import { datatypeOf } from './array.ts'
 import { ConversionError } from './conversion-error.ts'
 import type { ConversionContext } from './convert.ts'
+import { convertVariants } from './convert-variants.ts'
+import { type Evidence, gatherEvidence } from './evidence.ts'
 import { pickRows } from './golden-samples.ts'
-import { encodeGoldenInputs, pickGoldenSamples } from './goldens.ts'
-import { readNpz } from './npz.ts'
-import { type Evidence, outputSamples, proveVariant } from './prove.ts'
-import {
-  type ConvertedVariant,
-  type Described,
-  type Exported,
-  type PythonRequest,
-  type PythonTensor,
-  runPythonConverter
-} from './python-converter.ts'
+import { encodeGoldenInputs } from './goldens.ts'
+import { proveVariant } from './prove.ts'
+import type { ConvertedVariant, Described, Exported, PythonRequest, PythonTensor } from './python-converter.ts'
 import { checkExport, type ReferenceAgreement } from './reference-engine.ts'
 import type { ConversionResult, TensorDescription, VariantResult } from './types.ts'
 import { lostNames, readVariantFile } from './variant-file.ts'
 
-// Shares of the progress: about what the steps of the example model take.
-const pythonPercent = 65
+// Of the progress; the rest is the comparisons'.
+const converterShare = 0.8
 
 const goldenInputsName = 'golden-inputs.bin'
 
-type Converted = {
-  described: Described
-  exported: Exported
-  variants: ConvertedVariant[]
-  agreement: ReferenceAgreement
-  warnings: string[]
-}
+/** What has to be known before anything is compared. */
+type Reference = { agreement: ReferenceAgreement; evidence: Evidence }
 
+/**
+ * The converter works on one core. So the export is checked, and each variant compared, while it makes the next.
+ *
+ *     converter   load - export - reference - variant 1 - variant 2 - ...
+ *     beside it                               check export - compare 1 - compare 2 - ...
+ */
 export async function convertTensorFlow(context: ConversionContext): Promise<ConversionResult> {
-  const { work, request } = context
-  const { described, exported, variants, agreement, warnings } = await runConverter(context)
-  for (const { variant, milliseconds } of variants) {
-    if (milliseconds !== undefined) context.timings[`convert ${variant}`] = milliseconds
+  const { work, request, timed, timings } = context
+  const warnings: string[] = []
+  const results: VariantResult[] = []
+  const progress = joinProgress(context, new Set(request.variants).size)
+  let described: Described | undefined
+  let reference: Promise<Reference> | undefined
+  let comparisons: Promise<unknown> = Promise.resolve()
+
+  const establish = async (model: Described, exported: Exported): Promise<Reference> => {
+    const { exportPath, samplesPath, referencePath } = exported
+    const check = { exportPath, samplesPath, referencePath, names: model.names }
+    const agreement = await timed('reference check', () =>
+      checkExport(check, { workDir: work.temporary, signal: context.signal, ...logOf(context) })
+    )
+    return { agreement, evidence: await gatherEvidence(model, exported, (message) => warnings.push(message)) }
   }
-  const evidence = await gatherEvidence(described, exported, warnings)
+  const compare = async (converted: ConvertedVariant): Promise<void> => {
+    const { variant, milliseconds } = converted
+    if (reference === undefined) throw new ConversionError('converter-crashed', `${variant} came before the export.`)
+    const { evidence } = await reference
+    if (milliseconds !== undefined) timings[`convert ${variant}`] = milliseconds
+    const done = results.length
+    const onProgress = (share: number, message: string) => progress.compared(variant, done + share, message)
+    results.push(await timed(`compare ${variant}`, () => examine(converted, evidence, context, onProgress)))
+  }
+  // Whatever fails stops everything else.
+  const next = (step: () => Promise<unknown>) => {
+    comparisons = comparisons.then(step)
+    comparisons.catch(context.stop)
+  }
+
+  try {
+    const options = {
+      python: context.deps.python,
+      temporaryFolder: work.temporary,
+      signal: context.signal,
+      ...logOf(context)
+    }
+    await timed('converter process', () =>
+      convertVariants(pythonRequest(context), options, {
+        progress: progress.converted,
+        warning: (message) => warnings.push(message),
+        described: (event) => {
+          described = event
+        },
+        exported: (event) => {
+          if (described === undefined) throw new ConversionError('converter-crashed', 'The export came first.')
+          const established = establish(described, event)
+          reference = established
+          next(() => established)
+        },
+        variant: (event) => next(() => compare(event))
+      })
+    )
+  } catch (error) {
+    context.stop(error)
+    await comparisons.catch(() => undefined)
+    throw error
+  }
+  await comparisons
+  if (described === undefined || reference === undefined) {
+    throw new ConversionError('converter-crashed', 'The converter ended without describing the model.')
+  }
+
+  const { agreement, evidence } = await reference
   const goldenInputsPath = work.file(goldenInputsName)
   const tensors = evidence.samples.map((array) => pickRows(array, evidence.golden))
   await writeFile(goldenInputsPath, encodeGoldenInputs({ count: evidence.golden.length, tensors }))
-
-  const results: VariantResult[] = []
-  for (const [index, converted] of variants.entries()) {
-    const onProgress = (share: number, message: string) => {
-      const percent = pythonPercent + ((99 - pythonPercent) * (index + share)) / variants.length
-      context.progress(`compare ${converted.variant}`, percent, message)
-    }
-    results.push(
-      await context.timed(`compare ${converted.variant}`, () => examine(converted, evidence, context, onProgress))
-    )
-  }
-
   const kept = results.flatMap(({ path: file, goldenOutputsPath }) => [file, goldenOutputsPath])
   await work.keep([goldenInputsName, ...kept.flatMap((file) => (file === undefined ? [] : [path.basename(file)]))])
   const { name, version } = described.converter
@@ -67,62 +108,28 @@ export async function convertTensorFlow(context: ConversionContext): Promise<Con
     variants: results,
     goldenInputsPath,
     warnings,
-    timings: context.timings
+    timings
   }
 }
 
-/** The converter, and beside it, as soon as the export is there, the second engine on that. */
-async function runConverter(context: ConversionContext): Promise<Converted> {
-  const { deps, work, signal, progress, timed } = context
-  const warnings: string[] = []
-  const variants: ConvertedVariant[] = []
-  let described: Described | undefined
-  let exported: Exported | undefined
-  let agreement: Promise<ReferenceAgreement> | undefined
-  // Either process's failure ends the other.
-  const failed = new AbortController()
-  const either = AbortSignal.any([signal, failed.signal])
-  const onLog = deps.onLog === undefined ? {} : { onLog: deps.onLog }
-
-  const startCheck = (names: Described['names'], { exportPath, samplesPath, referencePath }: Exported) => {
-    const check = { exportPath, samplesPath, referencePath, names }
-    agreement = timed('reference check', () =>
-      checkExport(check, { workDir: work.temporary, signal: either, ...onLog })
-    )
-    agreement.catch((error: unknown) => failed.abort(error))
+/** The converter and the comparisons go on at the same time: their shares add up. */
+function joinProgress({ progress }: ConversionContext, variants: number) {
+  let converterPercent = 0
+  let comparisonPercent = 0
+  const percent = () => converterShare * converterPercent + (1 - converterShare) * comparisonPercent
+  return {
+    converted: (event: { stage: string; percent: number; message: string }) => {
+      converterPercent = event.percent
+      progress(event.stage, percent(), event.message)
+    },
+    compared: (variant: string, done: number, message: string) => {
+      comparisonPercent = (99 * done) / variants
+      progress(`compare ${variant}`, percent(), message)
+    }
   }
-  try {
-    await timed('converter process', () =>
-      runPythonConverter(pythonRequest(context), {
-        python: deps.python,
-        temporaryFolder: work.temporary,
-        signal: either,
-        ...onLog,
-        listener: {
-          progress: ({ stage, percent, message }) => progress(stage, (percent * pythonPercent) / 100, message),
-          warning: (message) => warnings.push(message),
-          described: (event) => {
-            described = event
-          },
-          exported: (event) => {
-            exported = event
-            if (described !== undefined) startCheck(described.names, event)
-          },
-          variant: (event) => variants.push(event)
-        }
-      })
-    )
-  } catch (error) {
-    failed.abort(error)
-    await agreement?.catch(() => undefined)
-    throw error
-  }
-  if (described === undefined || exported === undefined || agreement === undefined) {
-    throw new ConversionError('converter-crashed', 'The converter ended without describing the model.')
-  }
-  progress('reference check', pythonPercent, 'waiting for the second engine')
-  return { described, exported, variants, agreement: await agreement, warnings }
 }
+
+const logOf = ({ deps: { onLog } }: ConversionContext) => (onLog === undefined ? {} : { onLog })
 
 function pythonRequest({ request, work }: ConversionContext): PythonRequest {
   const { sourcePath, format, variants, calibrationPath, evaluationPath } = request
@@ -135,36 +142,6 @@ function pythonRequest({ request, work }: ConversionContext): PythonRequest {
     ...(calibrationPath === undefined ? {} : { calibrationPath }),
     ...(evaluationPath === undefined ? {} : { evaluationPath })
   }
-}
-
-async function gatherEvidence(described: Described, exported: Exported, warnings: string[]): Promise<Evidence> {
-  const samples = await readNpz(exported.samplesPath)
-  const outputs = await readNpz(exported.referencePath)
-  const reference = described.outputs.map(({ name }) => tensorOf(outputs, name))
-  const evidence: Evidence = {
-    names: described.names,
-    samples: described.inputs.map(({ name }) => tensorOf(samples, name)),
-    reference,
-    referenceName: `${described.reference.name} ${described.reference.version}`,
-    data: exported.data,
-    golden: pickGoldenSamples(reference)
-  }
-  const y = samples.get('y')
-  const [first] = reference
-  if (y === undefined || first === undefined) return evidence
-  const labels =
-    reference.length === 1
-      ? readLabels(toNumbers(y.dtype, y.data), y.shape, outputSamples(first))
-      : 'The labels are not used: the model has more than one output.'
-  if (typeof labels !== 'string') return { ...evidence, labels }
-  warnings.push(labels)
-  return evidence
-}
-
-function tensorOf(arrays: ReadonlyMap<string, NamedArray>, name: string): NamedArray {
-  const array = arrays.get(`x:${name}`)
-  if (array === undefined) throw new ConversionError('converter-crashed', `The converter wrote no values of ${name}.`)
-  return { ...array, name }
 }
 
 async function examine(

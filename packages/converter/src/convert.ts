@@ -16,6 +16,8 @@ export type ConversionContext = {
   work: WorkFolder
   /** Aborts at the time limit and when the caller cancels, with a ConversionError as its reason. */
   signal: AbortSignal
+  /** Ends whatever is running, with this reason. */
+  stop: (reason: unknown) => void
   runtimes: readonly TrialRuntime[]
   progress: (stage: string, percent: number, message: string) => void
   /** Runs a step and keeps its duration. */
@@ -38,14 +40,19 @@ export async function convert(request: ConversionRequest, deps: ConversionDeps):
   const runtimes = deps.runtimes.map((name) => new TrialRuntime(name, runtimeOptions(name, deps), limit.signal))
   const now = deps.now ?? (() => performance.now())
   const timings: Record<string, number> = {}
+  let reached = 0
   const context: ConversionContext = {
     request: absolute,
     deps,
     work,
     signal: limit.signal,
+    stop: limit.stop,
     runtimes,
-    progress: (stage, percent, message) =>
-      deps.onProgress?.({ stage, percent: Math.round(percent * 10) / 10, message }),
+    progress: (stage, percent, message) => {
+      // The converter calibrates some variants twice over the same samples; it shall not look as if work were lost.
+      reached = Math.max(reached, Math.round(percent * 10) / 10)
+      deps.onProgress?.({ stage, percent: reached, message })
+    },
     timed: async (step, run) => {
       const started = now()
       const result = await run()
@@ -100,6 +107,7 @@ function startLimit({ timeLimitMs = defaultTimeLimitMs, signal }: ConversionDeps
   if (signal?.aborted) cancel()
   return {
     signal: limit.signal,
+    stop: (reason: unknown) => limit.abort(reason),
     clear: () => {
       clearTimeout(timer)
       signal?.removeEventListener('abort', cancel)

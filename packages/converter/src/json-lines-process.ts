@@ -60,6 +60,8 @@ export async function runJsonLines(options: JsonLinesOptions): Promise<void> {
 
   const ended = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
     child.once('error', reject)
+    // Whatever it started must not outlive it, nor keep the pipes open.
+    child.once('exit', () => killGroup(child.pid))
     child.once('close', (code, killedBy) => resolve({ code, signal: killedBy }))
   })
   // A process that is gone before it read its request fails by its exit, not by the broken pipe.
@@ -81,8 +83,6 @@ export async function runJsonLines(options: JsonLinesOptions): Promise<void> {
 
   try {
     const exit = await ended
-    // Whatever it started must not outlive it.
-    killGroup(child.pid)
     if (failure !== undefined) throw withLastLines(failure, lastLines)
     if (exit.code === 0) return
     const how = exit.signal === null ? `ended with exit code ${exit.code}` : `was ended by ${exit.signal}`

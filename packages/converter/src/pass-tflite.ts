@@ -99,11 +99,13 @@ async function readSamples(path: string | undefined, inputs: readonly TensorDesc
     if (!(cause instanceof NpzError)) throw cause
     throw new ConversionError('invalid-data', `The evaluation data cannot be read: ${cause.message}`, { cause })
   })
+  const count = arrays.get(inputs[0]?.name ?? '')?.shape[0] ?? 0
   return inputs.map(({ name, datatype, shape }) => {
     const array = arrays.get(name)
     const fits = array !== undefined && elementsOf(array.shape.slice(1)) === elementsOf(shape)
-    if (fits && datatypeOf(array.dtype) === datatype) return array
-    const text = `The evaluation data needs an array ${name} of ${datatype} and shape [samples, ${shape.slice(1).join(', ')}].`
+    const same = fits && datatypeOf(array.dtype) === datatype && array.shape[0] === count
+    if (same && count > 0) return array
+    const text = `The evaluation data needs an array ${name} of ${datatype} and shape [samples, ${shape.slice(1).join(', ')}], of as many samples as the others.`
     throw new ConversionError('input-mismatch', text)
   })
 }

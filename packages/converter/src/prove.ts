@@ -1,25 +1,11 @@
-import type { Labels } from './accuracy.ts'
-import { elementsOf, type NamedArray, toNumbers } from './array.ts'
+import type { NamedArray } from './array.ts'
+import { type Evidence, outputSamples } from './evidence.ts'
 import { writeGoldenOutputs } from './golden-samples.ts'
-import type { OutputSamples } from './parity.ts'
 import { toleranceFor } from './tolerances.ts'
 import type { Trial, TrialRuntime } from './trial.ts'
-import type { NameMap, Tolerance, VariantName, VariantResult, VariantRuntimeResult } from './types.ts'
+import type { Tolerance, VariantName, VariantResult, VariantRuntimeResult } from './types.ts'
 import type { VariantFile } from './variant-file.ts'
 import { judge, stateOf, type Verdict, worst } from './verdict.ts'
-
-/** What every variant of one model is compared with. */
-export type Evidence = {
-  names: NameMap
-  samples: NamedArray[]
-  /** The original's outputs for the samples, in its order. */
-  reference: NamedArray[]
-  referenceName: string
-  data: 'uploaded' | 'generated'
-  labels?: Labels
-  /** Numbers of the samples that became golden inputs. */
-  golden: readonly number[]
-}
 
 type Proof = Pick<VariantResult, 'state' | 'reason' | 'parity' | 'runtimes' | 'goldenOutputsPath'>
 
@@ -87,11 +73,6 @@ function compare(evidence: Evidence, trial: Trial, tolerance: Tolerance): Verdic
     }),
     ...(evidence.labels === undefined ? {} : { labels: evidence.labels })
   })
-}
-
-export function outputSamples({ dtype, shape, data }: NamedArray): OutputSamples {
-  const perSample = shape.slice(1)
-  return { elements: elementsOf(perSample), lastAxis: perSample.at(-1) ?? 1, values: toNumbers(dtype, data) }
 }
 
 function shapeMismatch(reference: readonly NamedArray[], outputs: readonly NamedArray[]): string | undefined {

@@ -14,6 +14,8 @@ export type PythonRequest = {
   calibrationPath?: string
   evaluationPath?: string
   workDir: string
+  /** An earlier process exported the model into the same folder; only variants are made. */
+  resume?: boolean
 }
 
 export type PythonTensor = { name: string; dtype: ArrayDtype; shape: number[] }
@@ -31,7 +33,6 @@ export type Exported = {
   samplesPath: string
   referencePath: string
   data: 'uploaded' | 'generated'
-  samples: number
 }
 
 export type ConvertedVariant = {
@@ -47,7 +48,16 @@ export type PythonListener = {
   warning: (message: string) => void
   described: (described: Described) => void
   exported: (exported: Exported) => void
+  /** Begins, and ends with `variant` unless the process ends before. */
+  converting: (begun: { variant: VariantName }) => void
   variant: (variant: ConvertedVariant) => void
+}
+
+export type PythonOptions = {
+  python: string
+  temporaryFolder: string
+  signal: AbortSignal
+  onLog?: (line: string) => void
 }
 
 /** What every Python process here gets of the environment: nothing of the caller's, and no place to write but `folder`. */
@@ -70,15 +80,9 @@ export function pythonEnvironment(folder: string): Record<string, string> {
  */
 export async function runPythonConverter(
   request: PythonRequest,
-  options: {
-    python: string
-    temporaryFolder: string
-    signal: AbortSignal
-    onLog?: (line: string) => void
-    listener: PythonListener
-  }
+  options: PythonOptions,
+  listener: PythonListener
 ): Promise<void> {
-  const { listener } = options
   let done = false
   await runJsonLines({
     command: options.python,
@@ -114,6 +118,9 @@ function dispatch(event: JsonEvent, listener: PythonListener): void {
       return
     case 'exported':
       listener.exported(event as unknown as Exported)
+      return
+    case 'converting':
+      listener.converting(event as unknown as Parameters<PythonListener['converting']>[0])
       return
     case 'variant':
       listener.variant(event as unknown as ConvertedVariant)

@@ -79,7 +79,6 @@ export type ConversionRequest = {
   calibrationPath?: string
   /** .npz, one array [samples, ...] per input name, and `y` for labels. Must not hold calibration samples. */
   evaluationPath?: string
-  evaluationFormat?: 'npz'
   /** Overrides of the defaults (DEFAULT_TOLERANCES), per variant. */
   tolerance?: Partial<Record<VariantName, Tolerance>>
   /** Absent or empty; the results stay in it, and after a failure it is as it was. */
@@ -114,7 +113,10 @@ export type VariantRuntimeResult = {
   /** Why it cannot run the file, or what failed. */
   reason?: string
   parity?: Parity
-  /** Median inference time over the compared samples, the first tenth (at most 10) left out; 1 thread. */
+  /**
+   * Median inference time over the compared samples, the first tenth (at most 10) left out; 1 thread. An indication: the
+   * next variant may be made at the same time.
+   */
   p50Ms?: number
 }
 

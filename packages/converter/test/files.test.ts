@@ -61,7 +61,8 @@ describe('.npz', () => {
       floats('a b', [2, 2], [1, 2, 3, 4]),
       { name: 'n', dtype: 'int64', shape: [1], data: BigInt64Array.of(-5n) }
     ])
-    const program = 'import numpy, sys; z = numpy.load(sys.argv[1]); print(z["a b"].tolist(), z["n"].dtype, z["n"].tolist())'
+    const program =
+      'import numpy, sys; z = numpy.load(sys.argv[1]); print(z["a b"].tolist(), z["n"].dtype, z["n"].tolist())'
     expect((await runPython('-c', program, file)).trim()).toBe('[[1.0, 2.0], [3.0, 4.0]] int64 [-5]')
     expect((await readNpz(file)).get('a b')?.data).toEqual(Float32Array.of(1, 2, 3, 4))
   })
@@ -82,7 +83,8 @@ describe('.npz', () => {
       fc.asyncProperty(damage, async (bytes) => {
         await writeFile(file, bytes)
         const result = await readNpz(file).catch((error: unknown) => error)
-        if (result instanceof Map) for (const array of result.values()) expect(array.data).toEqual(Float32Array.of(1, 2, 3))
+        if (result instanceof Map)
+          for (const array of result.values()) expect(array.data).toEqual(Float32Array.of(1, 2, 3))
         else expect(result).toMatchObject({ name: 'NpzError' })
       }),
       { numRuns: 300 }

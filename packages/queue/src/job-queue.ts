@@ -145,7 +145,7 @@ export class JobQueue {
 
   async waitingCount(pool: string): Promise<number> {
     const counts = await this.#pool(pool).queue.getJobCounts('waiting', 'prioritized')
-    return (counts['waiting'] ?? 0) + (counts['prioritized'] ?? 0)
+    return (counts.waiting ?? 0) + (counts.prioritized ?? 0)
   }
 
   /** Forgets a pool and all that waits in it: its deployment is gone. */

@@ -21,7 +21,6 @@ export type {
   RuntimeInfo,
   RuntimeName,
   StartRuntimeOptions,
-  Tensor,
   TfliteRuntime
 } from './runtime.ts'
 export { RuntimeError, type RuntimeErrorCode, runtimeErrorCodes } from './runtime-error.ts'

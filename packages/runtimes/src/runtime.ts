@@ -1,12 +1,9 @@
-import type { TensorSpec, TfliteDtype } from '@skerry/tflite'
+import type { TensorSpec } from '@skerry/tflite'
 
 export type RuntimeName = 'litert' | 'tfjs-tflite'
 
 /** `version` is the npm package's for tfjs-tflite and the ai-edge-litert wheel's for litert. */
 export type RuntimeInfo = { name: RuntimeName; version: string }
-
-/** A whole tensor: raw little-endian elements in the file's own dtype. */
-export type Tensor = { name: string; dtype: TfliteDtype; shape: number[]; bytes: Uint8Array }
 
 /**
  * What a loaded model takes and gives. Names are the signature's names; where the file has no signature, the tensors'

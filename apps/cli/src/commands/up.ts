@@ -39,7 +39,12 @@ async function run(config: CliConfig, stack: LocalStack, flags: UpFlags, signal:
   const context = {} as Context
   const out = flags.json ? process.stderr : process.stdout
   const tasks = [...startTasks(config, stack, signal), ...(flags.example ? exampleTasks() : [])]
-  const options = { ctx: context, exitOnError: true, registerSignalListeners: false, rendererOptions: { logger: logger(out) } }
+  const options = {
+    ctx: context,
+    exitOnError: true,
+    registerSignalListeners: false,
+    rendererOptions: { logger: logger(out) }
+  }
   if (out.isTTY) await new Listr<Context>(tasks, { ...options, renderer: 'default' }).run()
   else await new Listr<Context, 'simple'>(tasks, { ...options, renderer: 'simple' }).run()
   if (flags.example) await report(context, stack, flags, out)

@@ -36,9 +36,14 @@ def export(source, shapes, path):
         return {tensor.signature_name: answer for tensor, answer in zip(source.outputs, answers, strict=True)}
 
     function = tf.function(serve, input_signature=[spec])
+    graph = function.get_concrete_function().graph
     module = tf.Module()
-    module.source = source.trackable
     # Keras 3 keeps its variables where TensorFlow's saving does not look. A variable that the module does not own is
     # exported without its value, and the converter then writes a file without weights, with no error.
-    module.captured = list(function.get_concrete_function().graph.variables)
+    module.captured = list(graph.variables)
+    # A tracked Keras model is traced layer by layer, which makes each load of the export, two for every variant, twice as
+    # long: so only where it owns more than variables, such as tables.
+    handles = {id(variable.handle) for variable in graph.variables}
+    if any(id(outside) not in handles for outside, _ in graph.captures):
+        module.source = source.trackable
     tf.saved_model.save(module, str(path), signatures={SIGNATURE: function})

@@ -1,19 +1,24 @@
 """One conversion, from the source file to the variants and to what they are compared with.
 
-Request: {id, sourcePath, format: keras|h5|savedmodel, variants, calibrationPath?, evaluationPath?, workDir}.
+Request: {id, sourcePath, format: keras|h5|savedmodel, variants, calibrationPath?, evaluationPath?, workDir, resume?}.
+`resume` is true where an earlier process exported the model into the same workDir and died in a variant: then neither
+`described` nor `exported` is emitted again.
 Events, beside those of protocol.py:
-  described  {inputs, outputs, names, reference, converter}
-  exported   {exportPath, samplesPath, referencePath, data: uploaded|generated, samples, batchShapes}
-  variant    {variant, path, options, milliseconds} or {variant, error}
+  described   {inputs, outputs, names, reference, converter}
+  exported    {exportPath, samplesPath, referencePath, data: uploaded|generated}
+  converting  {variant}
+  variant     {variant, path, options, milliseconds} or {variant, error}
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from skerry_converter.export import export, fixed_shape
+from skerry_converter.keras_model import load_keras
 from skerry_converter.protocol import last_words
 from skerry_converter.samples import generate_samples, read_samples
-from skerry_converter.source import load_source
+from skerry_converter.saved_model import load_saved_model
 from skerry_converter.variants import CALIBRATED, convert_variant
 
 REFERENCE_BATCH = 16
@@ -21,59 +26,71 @@ REFERENCE_BATCH = 16
 
 def convert(request, events):
     work = Path(request["workDir"])
+    resume = request.get("resume", False)
     events.progress("start", 0, "loading TensorFlow")
-    import numpy as np
     import tensorflow as tf
 
     events.progress("load", 8, "reading the model")
-    source = load_source(Path(request["sourcePath"]), request["format"], work)
-    events.emit(
-        "described",
-        inputs=[tensor.describe() for tensor in source.inputs],
-        outputs=[tensor.describe() for tensor in source.outputs],
-        names=source.names(),
-        reference={"name": source.engine, "version": source.version},
-        converter={"name": "tf.lite.TFLiteConverter", "version": tf.__version__},
-    )
+    source = _load(Path(request["sourcePath"]), request["format"], work)
+    if not resume:
+        events.emit(
+            "described",
+            inputs=[tensor.describe() for tensor in source.inputs],
+            outputs=[tensor.describe() for tensor in source.outputs],
+            names=source.names(),
+            reference={"name": source.engine, "version": source.version},
+            converter={"name": "tf.lite.TFLiteConverter", "version": tf.__version__},
+        )
 
     evaluation, labels, calibration = None, None, None
     if request.get("evaluationPath"):
         evaluation, labels = read_samples(request["evaluationPath"], source.inputs, "evaluation")
     if request.get("calibrationPath"):
         calibration, _ = read_samples(request["calibrationPath"], source.inputs, "calibration")
-
-    events.progress("export", 12, "exporting with a batch of 1")
     shown = evaluation if evaluation is not None else calibration
     shapes = [fixed_shape(tensor, shown) for tensor in source.inputs]
-    fixed = [type(tensor)(tensor.name, "", shape, tensor.dtype) for tensor, shape in zip(source.inputs, shapes)]
-    export_path = work / "export"
-    export(source, shapes, export_path)
+    fixed = [replace(tensor, shape=shape) for tensor, shape in zip(source.inputs, shapes, strict=True)]
 
-    samples = evaluation if evaluation is not None else generate_samples(fixed)
-    reference = _run_original(source, samples, lambda share, text: events.progress("reference", 16 + 8 * share, text))
-    samples_path, reference_path = work / "samples.npz", work / "reference.npz"
-    np.savez(samples_path, **{f"x:{name}": array for name, array in samples.items()}, **({} if labels is None else {"y": labels}))
-    np.savez(reference_path, **{f"x:{name}": array for name, array in reference.items()})
-    events.emit(
-        "exported",
-        exportPath=str(export_path),
-        samplesPath=str(samples_path),
-        referencePath=str(reference_path),
-        data="generated" if evaluation is None else "uploaded",
-        samples=len(next(iter(samples.values()))),
-    )
+    export_path = work / "export"
+    if not resume:
+        events.progress("export", 12, "exporting with a batch of 1")
+        export(source, shapes, export_path)
+        samples = evaluation if evaluation is not None else generate_samples(fixed)
+        reference = _run_original(source, samples, lambda share, text: events.progress("reference", 18 + 12 * share, text))
+        samples_path, reference_path = work / "samples.npz", work / "reference.npz"
+        _write(samples_path, samples, {} if labels is None else {"y": labels})
+        _write(reference_path, reference)
+        events.emit(
+            "exported",
+            exportPath=str(export_path),
+            samplesPath=str(samples_path),
+            referencePath=str(reference_path),
+            data="generated" if evaluation is None else "uploaded",
+        )
 
     variants = request["variants"]
     calibrated = [variant for variant in variants if variant in CALIBRATED]
     if calibration is None and calibrated:
         calibration = generate_samples(fixed)
-        events.warn(
-            f"{' and '.join(calibrated)} calibrated on generated data, which seldom fits a real model: "
-            "send calibration data, apart from the evaluation data."
-        )
+        if not resume:
+            events.warn(
+                f"{' and '.join(calibrated)} calibrated on generated data, which seldom fits a real model: "
+                "send calibration data, apart from the evaluation data."
+            )
     by_signature = {tensor.signature_name: calibration[tensor.name] for tensor in source.inputs} if calibration else {}
     for index, variant in enumerate(variants):
         _convert_one(variant, index, len(variants), export_path, by_signature, work, events)
+
+
+def _load(path, source_format, work):
+    return load_saved_model(path, work) if source_format == "savedmodel" else load_keras(path, source_format, work)
+
+
+def _write(path, tensors, more={}):
+    """An .npz whose tensors cannot be taken for what else is in it."""
+    import numpy as np
+
+    np.savez(path, **{f"x:{name}": array for name, array in tensors.items()}, **more)
 
 
 def _run_original(source, samples, progress):
@@ -96,8 +113,9 @@ def _run_original(source, samples, progress):
 
 def _convert_one(variant, index, count, export_path, calibration, work, events):
     def progress(share, text):
-        events.progress(f"convert {variant}", 24 + 76 * (index + share) / count, text)
+        events.progress(f"convert {variant}", 30 + 70 * (index + share) / count, text)
 
+    events.emit("converting", variant=variant)
     progress(0, f"converting {variant}")
     started = time.monotonic()
 
