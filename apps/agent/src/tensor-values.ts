@@ -47,7 +47,8 @@ export function toArray(name: string, datatype: Datatype, shape: readonly number
     const said = `${datatype} [${shape.join(', ')}]`
     throw new AgentError('tensor-invalid', `Input ${name} has ${bytes.byteLength} bytes; ${said} takes ${expected}.`)
   }
-  const aligned = bytes.byteOffset % DATATYPE_BYTES[datatype] === 0 ? bytes : bytes.slice()
+  // Not slice(): a Buffer's shares its memory, and stays where it is.
+  const aligned = bytes.byteOffset % DATATYPE_BYTES[datatype] === 0 ? bytes : Uint8Array.from(bytes)
   return new ARRAYS[datatype](aligned.buffer as ArrayBuffer, aligned.byteOffset, elements)
 }
 

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { Name, Sha256, SkerryError, SourceFormat, Version } from '@skerry/contracts'
 import { Type } from 'typebox'
 import { sendBlob } from './send-blob.ts'
@@ -13,6 +13,9 @@ function contentDigest(header: string | undefined): string | undefined {
     throw new SkerryError('invalid-request', 'Content-Digest has the form sha-256=:BASE64:')
   return base64 === undefined ? undefined : Buffer.from(base64, 'base64').toString('hex')
 }
+
+/** A request without a body is an empty upload. */
+const bodyOf = (body: unknown): Readable => (body instanceof Readable ? body : Readable.from([]))
 
 /** Everything whose body is a stream of bytes, never held whole in memory. */
 export default async function uploads(app: App, { engine }: RouteOptions): Promise<void> {
@@ -38,7 +41,7 @@ export default async function uploads(app: App, { engine }: RouteOptions): Promi
       const { model, version } = request.params
       const expectedSha256 = contentDigest(request.headers['content-digest'] as string | undefined)
       const known = await registry.models.getVersion(model, version).catch(() => null)
-      const blob = await blobs.put(request.body as Readable, {
+      const blob = await blobs.put(bodyOf(request.body), {
         maxBytes: MAX_SOURCE_BYTES,
         ...(expectedSha256 === undefined ? {} : { expectedSha256 })
       })
@@ -64,7 +67,7 @@ export default async function uploads(app: App, { engine }: RouteOptions): Promi
       const expectedSha256 = request.params.sha256
       return reply
         .code(201)
-        .send(await blobs.put(request.body as Readable, { expectedSha256, maxBytes: MAX_SOURCE_BYTES }))
+        .send(await blobs.put(bodyOf(request.body), { expectedSha256, maxBytes: MAX_SOURCE_BYTES }))
     }
   )
 
