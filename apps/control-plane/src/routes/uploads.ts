@@ -65,9 +65,7 @@ export default async function uploads(app: App, { engine }: RouteOptions): Promi
     },
     async (request, reply) => {
       const expectedSha256 = request.params.sha256
-      return reply
-        .code(201)
-        .send(await blobs.put(bodyOf(request.body), { expectedSha256, maxBytes: MAX_SOURCE_BYTES }))
+      return reply.code(201).send(await blobs.put(bodyOf(request.body), { expectedSha256, maxBytes: MAX_SOURCE_BYTES }))
     }
   )
 
