@@ -38,8 +38,8 @@ export class ApiClient {
     return this.request('GET', route)
   }
 
-  post<T>(route: string, body: unknown = {}): Promise<T> {
-    return this.request('POST', route, JSON.stringify(body), { 'content-type': 'application/json' })
+  post<T>(route: string, body: unknown = {}, headers: Record<string, string> = {}): Promise<T> {
+    return this.request('POST', route, JSON.stringify(body), { 'content-type': 'application/json', ...headers })
   }
 
   /** Streams a file; the server checks its digest. */

@@ -4,6 +4,7 @@ import { Listr, ListrLogger, type ListrTask, ProcessOutput } from 'listr2'
 import type { ApiClient } from '../api-client.ts'
 import { CliError } from '../cli-error.ts'
 import type { CliConfig } from '../config.ts'
+import { converterStampOf } from '../example/converter-stamp.ts'
 import { deviceTable, summary, variantTable } from '../example/report.ts'
 import { MEMBERS, WorkedExample } from '../example/worked-example.ts'
 import { LocalStack } from '../stack/local-stack.ts'
@@ -81,7 +82,9 @@ function startTasks(config: CliConfig, stack: LocalStack, signal: AbortSignal): 
     step('Control plane', async (context) => {
       context.client = await stack.startControlPlane()
       const { python = '' } = config.tools ?? {}
-      context.example = new WorkedExample({ client: context.client, python, dataDir: config.dataDir, signal })
+      const { client } = context
+      const converterStamp = await converterStampOf()
+      context.example = new WorkedExample({ client, python, dataDir: config.dataDir, converterStamp, signal })
       return stack.url
     }),
     step('Agents', async ({ client }) => {
