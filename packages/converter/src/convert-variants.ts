@@ -25,8 +25,8 @@ export async function convertVariants(
     return runPythonConverter({ ...request, variants: left, resume }, options, {
       ...listener,
       progress: (event) => {
-        // A process that resumes starts again at 0, and the calibrator may pass over its data twice.
-        percent = Math.max(percent, start + ((100 - start) * event.percent) / 100)
+        // A process that resumes counts from 0 again.
+        percent = start + ((100 - start) * event.percent) / 100
         listener.progress({ ...event, percent })
       },
       converting: ({ variant }) => {

@@ -73,7 +73,7 @@ export async function convert(request: ConversionRequest, deps: ConversionDeps):
     throw error
   } finally {
     limit.clear()
-    for (const runtime of runtimes) await runtime.close()
+    await Promise.all(runtimes.map((runtime) => runtime.close()))
   }
 }
 

@@ -1,4 +1,5 @@
 import { elementsOf, fromNumbers, isArrayDtype, type NamedArray } from './array.ts'
+import { ConversionError } from './conversion-error.ts'
 import type { TensorDescription } from './types.ts'
 
 const sampleCount = 16
@@ -6,10 +7,14 @@ const sampleCount = 16
 /**
  * Zeros, ones, minus ones, and repeatable noise in -1..1 for one input (0 and 1 for integers), [16, ...]. Open
  * dimensions count as 1. Such data finds what is broken and proves nothing.
+ *
+ * @throws ConversionError `input-mismatch` for types of which none are generated.
  */
 export function generateSamples({ name, datatype, shape }: TensorDescription): NamedArray {
   const dtype = datatype.toLowerCase().replace(/^fp/, 'float')
-  if (!isArrayDtype(dtype) || dtype === 'float16') throw new RangeError(`no samples of ${datatype} are generated`)
+  if (!isArrayDtype(dtype) || dtype === 'float16') {
+    throw new ConversionError('input-mismatch', `Input ${name} is ${datatype}, which needs evaluation data.`)
+  }
   const perSample = shape.slice(1).map((size) => Math.max(1, size))
   const width = elementsOf(perSample)
   const isFloat = dtype === 'float32' || dtype === 'float64'

@@ -64,7 +64,6 @@ export async function runJsonLines(options: JsonLinesOptions): Promise<void> {
     child.once('exit', () => killGroup(child.pid))
     child.once('close', (code, killedBy) => resolve({ code, signal: killedBy }))
   })
-  // A process that is gone before it read its request fails by its exit, not by the broken pipe.
   child.stdin.on('error', (error: NodeJS.ErrnoException) => {
     // A process that ended before it read its request: how it ended says more than the pipe does.
     if (error.code !== 'EPIPE') log(`stdin: ${error.message}`)

@@ -1,66 +1,34 @@
-import { chmod, copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { ModelSession, startRuntime } from '@skerry/runtimes'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
-  type ConversionDeps,
   type ConversionProgress,
-  type ConversionRequest,
   type ConversionResult,
-  convert,
+  compareGolden,
   decodeGoldenInputs,
   decodeGoldenOutputs,
-  detectSourceFormat,
-  VARIANT_NAMES,
-  type VariantResult
+  goldenInput,
+  readNpz,
+  VARIANT_NAMES
 } from '../src/index.ts'
-import { findLiteRt, madeModels, python } from './real-parts.ts'
+import { type Bench, named, openBench } from './conversion-bench.ts'
 
+let bench: Bench
 let models: string
 let scratch: string
-let liteRt: { liteRtLibrary: string; liteRtVersion: string }
 beforeAll(async () => {
-  models = await madeModels()
-  scratch = await mkdtemp(path.join(tmpdir(), 'skerry-converter-'))
-  liteRt = await findLiteRt()
+  bench = await openBench()
+  models = bench.models
+  scratch = bench.scratch
 }, 60_000)
-afterAll(() => rm(scratch, { recursive: true, force: true }))
-
-let runs = 0
-async function run(request: Partial<ConversionRequest>, deps: Partial<ConversionDeps> = {}): Promise<ConversionResult> {
-  const full: ConversionRequest = {
-    sourcePath: path.join(models, 'sides.keras'),
-    format: 'keras',
-    variants: ['float32'],
-    workDir: path.join(scratch, `work-${++runs}`),
-    ...request
-  }
-  return convert(full, { python, ...liteRt, runtimes: ['litert'], ...deps })
-}
-
-/** The error of a conversion that must fail, after which nothing of it may be there. */
-async function failure(request: Partial<ConversionRequest>, deps: Partial<ConversionDeps> = {}) {
-  const workDir = path.join(scratch, `failing-${++runs}`)
-  const error = await run({ workDir, ...request }, deps).then(
-    () => undefined,
-    (reason: unknown) => reason as Error & { code: string; lastLines: string[] }
-  )
-  await expect(stat(workDir)).rejects.toMatchObject({ code: 'ENOENT' })
-  expect(error).toMatchObject({ name: 'ConversionError' })
-  return error as Error & { code: string; lastLines: string[] }
-}
-
-const named = (result: ConversionResult, name: string): VariantResult => {
-  const found = result.variants.find(({ variant }) => variant === name)
-  if (found === undefined) throw new Error(`no variant ${name}`)
-  return found
-}
+afterAll(() => bench.close())
 
 describe('a trained model with evaluation data', () => {
   let result: ConversionResult
   const progress: ConversionProgress[] = []
   beforeAll(async () => {
-    result = await run(
+    result = await bench.run(
       {
         variants: VARIANT_NAMES,
         calibrationPath: path.join(models, 'sides-calibration.npz'),
@@ -114,6 +82,36 @@ describe('a trained model with evaluation data', () => {
     }
   })
 
+  it('the same variant repeats its goldens on another runtime; one wrong answer and a stuck runtime do not pass', async () => {
+    const { path: file = '', goldenOutputsPath = '' } = named(result, 'full_int8')
+    const golden = decodeGoldenOutputs(await readFile(goldenOutputsPath))
+    const inputs = decodeGoldenInputs(await readFile(result.goldenInputsPath))
+    const runtime = await startRuntime('tfjs-tflite', {})
+    try {
+      const session = new ModelSession(runtime, 'm', await runtime.load('m', file), result.names)
+      const differences = (change: (values: Float32Array, index: number) => void) =>
+        Promise.all(
+          Array.from({ length: golden.count }, async (_, index) => {
+            const { outputs } = await session.run(goldenInput(inputs, index))
+            const data = Float32Array.from(outputs.get('right')?.data as Float32Array)
+            change(data, index)
+            return compareGolden(golden, index, new Map([['right', { dtype: 'float32', data }]]), {
+              kernels: 'xnnpack'
+            })
+          })
+        )
+      const passed = async (...change: Parameters<typeof differences>) =>
+        (await differences(...change)).filter((each) => each.passed).length
+      expect(await passed(() => undefined)).toBe(8)
+      expect(await passed((values, index) => index === 3 && values.fill(1 - (values[0] ?? 0)))).toBe(7)
+      // What a kernel with the wrong processor features answered to everything.
+      const { scale = 1, zeroPoint = 0 } = golden.outputs[0]?.stored ?? {}
+      expect(await passed((values) => values.fill(scale * (-54 - zeroPoint)))).toBeLessThan(2)
+    } finally {
+      await runtime.close()
+    }
+  })
+
   it('leaves the variants and the goldens, and nothing else', async () => {
     const expected = VARIANT_NAMES.flatMap((name) => [`${name}.tflite`, `${name}.golden-outputs.bin`])
     const left = await readdir(path.dirname(result.goldenInputsPath))
@@ -129,7 +127,7 @@ describe('a trained model with evaluation data', () => {
 })
 
 it('a variant calibrated on garbage is rejected', async () => {
-  const result = await run({
+  const result = await bench.run({
     variants: ['full_int8'],
     calibrationPath: path.join(models, 'sides-garbage.npz'),
     evaluationPath: path.join(models, 'sides-evaluation.npz')
@@ -139,7 +137,7 @@ it('a variant calibrated on garbage is rejected', async () => {
 }, 60_000)
 
 it('inputs and outputs keep their names when the converter changes their order', async () => {
-  const result = await run(
+  const result = await bench.run(
     { sourcePath: path.join(models, 'pair.keras'), evaluationPath: path.join(models, 'pair-evaluation.npz') },
     { runtimes: ['litert', 'tfjs-tflite'] }
   )
@@ -152,10 +150,21 @@ it('inputs and outputs keep their names when the converter changes their order',
   expect(named(result, 'float32')).toMatchObject({ state: 'ready' })
   expect(named(result, 'float32').parity?.outputs.map(({ name }) => name)).toEqual(['second', 'first'])
   expect(named(result, 'float32').runtimes.map(({ parity }) => parity?.passed)).toEqual([true, true])
+
+  const given = (await readNpz(path.join(models, 'pair-evaluation.npz'))).get('zeta')?.data as Float32Array
+  const answers = await readNpz(path.join(models, 'pair-answers.npz'))
+  const golden = decodeGoldenOutputs(await readFile(named(result, 'float32').goldenOutputsPath ?? ''))
+  const goldenInputs = decodeGoldenInputs(await readFile(result.goldenInputsPath))
+  const zeta = goldenInputs.tensors.find(({ name }) => name === 'zeta')?.data as Float32Array
+  const sample = given.indexOf(zeta[0] as number) / 4
+  for (const { name, values } of golden.outputs) {
+    const expected = answers.get(name)?.data.slice(3 * sample, 3 * sample + 3) as Float32Array
+    for (const [at, value] of expected.entries()) expect(values.data[at]).toBeCloseTo(value, 5)
+  }
 }, 60_000)
 
 it('a constant original of Keras 2 format is inconclusive', async () => {
-  const result = await run({
+  const result = await bench.run({
     sourcePath: path.join(models, 'constant.h5'),
     format: 'h5',
     evaluationPath: path.join(models, 'sides-evaluation.npz')
@@ -164,7 +173,7 @@ it('a constant original of Keras 2 format is inconclusive', async () => {
 }, 60_000)
 
 it('a SavedModel without evaluation data is converted and stays unproven; full_int8 warns of its calibration', async () => {
-  const result = await run({
+  const result = await bench.run({
     sourcePath: path.join(models, 'doubler.tar.gz'),
     format: 'savedmodel',
     variants: ['float32', 'full_int8']
@@ -175,11 +184,21 @@ it('a SavedModel without evaluation data is converted and stays unproven; full_i
   expect(result.warnings.join()).toMatch(/full_int8 calibrated on generated data/)
 }, 60_000)
 
+it('a SavedModel with the slots of an old optimizer is converted by its graph, names kept', async () => {
+  const result = await bench.run({ sourcePath: path.join(models, 'slots.tar.gz'), format: 'savedmodel' })
+  expect(result.inputs).toEqual([{ name: 'x', datatype: 'FP32', shape: [-1, 4] }])
+  expect(result.names.outputs).toEqual({ product: 'product', sum: 'sum' })
+  expect(named(result, 'float32').parity?.outputs.map(({ name, snrDb }) => [name, (snrDb ?? 200) > 80])).toEqual([
+    ['product', true],
+    ['sum', true]
+  ])
+}, 60_000)
+
 describe('a ready .tflite', () => {
   it('passes through, run and described and unproven', async () => {
-    const made = await run({ evaluationPath: path.join(models, 'sides-evaluation.npz') })
+    const made = await bench.run({ evaluationPath: path.join(models, 'sides-evaluation.npz') })
     const sourcePath = named(made, 'float32').path ?? ''
-    const result = await run({ sourcePath, format: 'tflite', variants: [] }, { python: '/nowhere' })
+    const result = await bench.run({ sourcePath, format: 'tflite', variants: [] }, { python: '/nowhere' })
     const original = named(result, 'original')
     expect(original).toMatchObject({ state: 'unproven', sha256: named(made, 'float32').sha256 })
     expect(original.runtimes[0]).toMatchObject({ name: 'litert', runnable: true })
@@ -187,118 +206,6 @@ describe('a ready .tflite', () => {
 
     const truncated = path.join(scratch, 'truncated.tflite')
     await writeFile(truncated, (await readFile(sourcePath)).subarray(0, 600))
-    expect(await failure({ sourcePath: truncated, format: 'tflite' })).toMatchObject({ code: 'not-a-model' })
+    expect(await bench.failure({ sourcePath: truncated, format: 'tflite' })).toMatchObject({ code: 'not-a-model' })
   }, 60_000)
-})
-
-describe('bad input', () => {
-  const file = async (name: string, content: Uint8Array | string) => {
-    const full = path.join(scratch, name)
-    await writeFile(full, content)
-    return full
-  }
-  // None of these may start Python, which takes seconds.
-  const noPython = { python: '/nowhere/python' }
-
-  it('what is not a model is refused before a converter is started', async () => {
-    for (const content of ['', 'hello', 'PK', '\x1f\x8b\x08garbage', '<html></html>'.repeat(100)]) {
-      const sourcePath = await file('not-a-model', Buffer.from(content, 'latin1'))
-      expect(await failure({ sourcePath }, noPython)).toMatchObject({ code: 'not-a-model' })
-    }
-  })
-
-  it('a truncated file is refused and called so', async () => {
-    const whole = await readFile(path.join(models, 'sides.keras'))
-    const sourcePath = await file('truncated.keras', whole.subarray(0, whole.length - 100))
-    const error = await failure({ sourcePath }, noPython)
-    expect(error).toMatchObject({ code: 'not-a-model' })
-    expect(error.message).toContain('truncated')
-  })
-
-  it('a file of another format is refused with the format to send it as', async () => {
-    const error = await failure({ sourcePath: path.join(models, 'constant.h5') }, noPython)
-    expect(error).toMatchObject({ code: 'wrong-format' })
-    expect(error.message).toContain('format h5')
-    expect(await detectSourceFormat(path.join(models, 'doubler.tar.gz'))).toBe('savedmodel')
-    expect(await detectSourceFormat(path.join(models, 'escape.zip'))).toBe('savedmodel')
-    expect(await detectSourceFormat(path.join(models, 'sides.keras'))).toBe('keras')
-  })
-
-  it('a file that is damaged inside is not a model', async () => {
-    expect(await failure({ sourcePath: path.join(models, 'damaged.keras') })).toMatchObject({ code: 'not-a-model' })
-  }, 60_000)
-
-  it('a Lambda layer is refused', async () => {
-    expect(await failure({ sourcePath: path.join(models, 'lambda.keras') })).toMatchObject({ code: 'unsafe-model' })
-  }, 60_000)
-
-  it('archives with links or with paths that leave them are refused, and nothing is written outside', async () => {
-    const link = { sourcePath: path.join(models, 'link.tar.gz'), format: 'savedmodel' } as const
-    expect(await failure(link)).toMatchObject({ code: 'unsafe-archive' })
-    const outside = { sourcePath: path.join(models, 'escape.zip'), format: 'savedmodel' } as const
-    expect(await failure(outside)).toMatchObject({ code: 'unsafe-archive' })
-    expect((await readdir(scratch)).filter((name) => name.includes('escaped'))).toEqual([])
-  }, 60_000)
-
-  it('evaluation data that does not fit the model is refused with what would', async () => {
-    const error = await failure({ evaluationPath: path.join(models, 'sides-misshapen.npz') })
-    expect(error).toMatchObject({ code: 'input-mismatch' })
-    expect(error.message).toContain('[samples, 8, 8, 1] is needed')
-  }, 60_000)
-
-  it('a work directory in use is refused and left alone', async () => {
-    const workDir = await mkdtemp(path.join(scratch, 'used-'))
-    await copyFile(path.join(models, 'numbers.npz'), path.join(workDir, 'mine'))
-    await expect(run({ workDir }, noPython)).rejects.toMatchObject({ code: 'work-dir-in-use' })
-    expect(await readdir(workDir)).toEqual(['mine'])
-  })
-})
-
-describe('a converter that misbehaves', () => {
-  const script = async (name: string, body: string) => {
-    const full = path.join(scratch, name)
-    await writeFile(full, `#!/bin/sh\n${body}\n`)
-    await chmod(full, 0o755)
-    return full
-  }
-  const isGone = (pid: number) => {
-    try {
-      process.kill(pid, 0)
-      return false
-    } catch (error) {
-      return (error as NodeJS.ErrnoException).code === 'ESRCH'
-    }
-  }
-
-  it('is killed with all it started at the time limit, and its last words are told', async () => {
-    const pidFile = path.join(scratch, 'pid')
-    const body = `sleep 600 & echo $! > ${pidFile}; echo stuck in pass 3 >&2; wait`
-    const error = await failure({}, { python: await script('hangs', body), timeLimitMs: 1000 })
-    expect(error).toMatchObject({ code: 'converter-timeout', lastLines: ['stuck in pass 3'] })
-    expect(error.message).toContain('stuck in pass 3')
-    // The child of the script is a child of init now, which reaps it when it likes.
-    await expect.poll(async () => isGone(Number(await readFile(pidFile, 'utf8'))), { timeout: 10_000 }).toBe(true)
-  })
-
-  it('that crashes gives its last words', async () => {
-    const body = 'echo loading >&2; echo Fatal error: pass 7 >&2; kill -SEGV $$'
-    const error = await failure({}, { python: await script('crashes', body) })
-    expect(error).toMatchObject({ code: 'converter-crashed', lastLines: ['loading', 'Fatal error: pass 7'] })
-    expect(error.message).toContain('SIGSEGV')
-  })
-
-  it('that ends as if all were well without a result has crashed', async () => {
-    expect(await failure({}, { python: await script('silent', 'exit 0') })).toMatchObject({ code: 'converter-crashed' })
-  })
-
-  it('that cannot be started is unavailable', async () => {
-    expect(await failure({}, { python: '/nowhere/python' })).toMatchObject({ code: 'converter-unavailable' })
-  })
-
-  it('is ended when the caller cancels', async () => {
-    const cancel = new AbortController()
-    const deps = { signal: cancel.signal, onLog: () => cancel.abort() }
-    const python = await script('cancelled', 'echo working >&2; sleep 600')
-    expect(await failure({}, { python, ...deps })).toMatchObject({ code: 'conversion-cancelled' })
-  })
 })

@@ -10,6 +10,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 out = Path(sys.argv[1])
 keras.utils.set_random_seed(3)
@@ -59,7 +60,12 @@ second = keras.layers.Dense(3, activation="softmax", name="second")(joined)
 first = keras.layers.Dense(3, activation="softmax", name="first")(joined)
 keras.Model([left, right], [second, first]).save(out / "pair.keras")
 pair = {"zeta": random.normal(0, 1, (64, 4)), "alpha-1": random.normal(3, 2, (64, 4))}
-np.savez(out / "pair-evaluation.npz", **{name: array.astype(np.float32) for name, array in pair.items()})
+pair = {name: array.astype(np.float32) for name, array in pair.items()}
+np.savez(out / "pair-evaluation.npz", **pair)
+# Each output by a model of its own, which has no order to get wrong.
+answers = {"first": first, "second": second}
+values = [pair["zeta"], pair["alpha-1"]]
+np.savez(out / "pair-answers.npz", **{name: keras.Model([left, right], end)(values) for name, end in answers.items()})
 
 lambda_input = keras.Input((4,))
 keras.Model(lambda_input, keras.layers.Lambda(lambda x: x * 2)(lambda_input)).save(out / "lambda.keras")
@@ -74,10 +80,65 @@ class Doubler(tf.Module):
         return {"doubled": numbers * self.factor}
 
 
-module = Doubler()
-tf.saved_model.save(module, str(out / "doubler"), signatures=module.__call__)
-with tarfile.open(out / "doubler.tar.gz", "w:gz") as archive:
-    archive.add(out / "doubler", "doubler")
+def save_archive(module, name):
+    tf.saved_model.save(module, str(out / name), signatures=module.__call__)
+    archive_folder(name)
+
+
+def archive_folder(name):
+    with tarfile.open(out / f"{name}.tar.gz", "w:gz") as archive:
+        archive.add(out / name, name)
+
+
+save_archive(Doubler(), "doubler")
+
+# TensorFlow's calibrator dies of it.
+sequence = keras.Input((10, 4), name="sequence")
+keras.Model(sequence, keras.layers.Dense(3, name="scores")(keras.layers.LSTM(8)(sequence))).save(out / "lstm.keras")
+
+
+class Trained(tf.Module):
+    """Keeps the slots of an optimizer, as models do that were trained in Keras 2: loading it finds no class for that."""
+
+    def __init__(self):
+        self.weight, self.moment = tf.Variable(3.0), tf.Variable(0.0)
+        self.optimizer = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="x")])
+    def __call__(self, x):
+        return {"sum": x + self.weight, "product": x * self.weight}
+
+
+trained = Trained()
+tf.saved_model.save(trained, str(out / "slots"), signatures=trained.__call__)
+saved = saved_model_pb2.SavedModel.FromString((out / "slots/saved_model.pb").read_bytes())
+nodes = saved.meta_graphs[0].object_graph_def.nodes
+children = {child.local_name: child.node_id for child in nodes[0].children}
+optimizer = nodes[children["optimizer"]]
+optimizer.user_object.identifier = "optimizer"
+optimizer.slot_variables.add(
+    original_variable_node_id=children["weight"], slot_name="m", slot_variable_node_id=children["moment"]
+)
+(out / "slots/saved_model.pb").write_bytes(saved.SerializeToString())
+archive_folder("slots")
+
+
+class Writer(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="x")])
+    def __call__(self, x):
+        tf.io.write_file("/tmp/skerry-unsafe-model", "written")
+        return {"same": x + 1}
+
+
+class Saver(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="x")])
+    def __call__(self, x):
+        tf.raw_ops.SaveV2(prefix="/tmp/skerry-unsafe-model", tensor_names=["x"], shape_and_slices=[""], tensors=[x])
+        return {"same": x + 1}
+
+
+save_archive(Writer(), "writer")
+save_archive(Saver(), "saver")
 with tarfile.open(out / "link.tar.gz", "w:gz") as archive:
     archive.add(out / "doubler", "doubler")
     link = tarfile.TarInfo("doubler/assets/passwd")
