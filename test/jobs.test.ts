@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import type { Deployment, Job, Problem } from '@skerry/contracts'
-import type { SimulatedDevice } from '@skerry/testkit'
+import type { Deployment, Device, Job, Problem } from '@skerry/contracts'
+import { SimulatedDevice } from '@skerry/testkit'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { deploy, inputOf, simulatedModel, summingDevice, sumOf } from './simulated-model.ts'
@@ -256,6 +256,17 @@ describe('jobs, on a control plane with simulated devices', () => {
     )
     expect(lost.map((done) => done.attempts[0]?.error?.code)).toEqual(['device-lost'])
   }, 45_000)
+
+  it('gives a device no kind of work that its enrolment did not allow', async () => {
+    const device = new SimulatedDevice({ url: stack.url, token: await stack.joinToken(['infer']), name: 'ambitious' })
+    await device.enrol()
+    device.options.capabilities = ['infer', 'convert']
+    device.options.slots = { infer: 1, convert: 1 }
+    await device.connect()
+    const { capacity, capabilities } = await stack.must<Device>('GET', '/devices/ambitious')
+    expect([capabilities, capacity]).toEqual([['infer'], { slots: 1, convertSlots: 0 }])
+    await device.close()
+  })
 
   it('loses no waiting job when Valkey is flushed', async () => {
     await stack.must('POST', `/devices/${first.deviceId}/cordon`)

@@ -4,8 +4,8 @@ import { type Answer, SimulatedDevice } from '@skerry/testkit'
 import { eventually, type Stack } from './stack.ts'
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
-/** Enough of a .tflite for the upload's own look at it; no simulated device ever runs it. */
-export const fakeSource = Buffer.concat([Buffer.from([28, 0, 0, 0]), Buffer.from('TFL3'), Buffer.alloc(56)])
+/** Enough of an HDF5 file for the upload's own look at it; no simulated device ever loads it. */
+export const fakeSource = Buffer.concat([Buffer.from('894844460d0a1a0a', 'hex'), Buffer.alloc(56)])
 
 export type SimulatedVariant = { recipe: 'float32' | 'full_int8'; accuracy: number; operator?: string }
 
@@ -57,7 +57,7 @@ export async function simulatedModel(stack: Stack, name: string, variants: Simul
     onAssign: () => ({ frame: { conversion: result } })
   })
   await converter.connect()
-  await stack.must('PUT', `/models/${name}/versions/1/source?format=tflite`, fakeSource)
+  await stack.must('PUT', `/models/${name}/versions/1/source?format=h5`, fakeSource)
   const job = await stack.must<Job>('POST', `/models/${name}/versions/1/conversions`, {
     variants: variants.map((v) => v.recipe)
   })

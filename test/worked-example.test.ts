@@ -7,6 +7,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
+import type { Deployment } from '@skerry/contracts'
 import { toolPaths } from '@skerry/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
@@ -107,6 +108,16 @@ describe('the worked example, as npm start runs it', () => {
       expect(accuracy).toBeGreaterThanOrEqual(0.9)
       expect(output >= 0 && output <= 1).toBe(true)
     }
+  })
+
+  it('says which variants a device cannot run, and why', async () => {
+    const authorization = `Bearer ${(await readFile(path.join(dataDir, 'admin.key'), 'utf8')).trim()}`
+    const response = await fetch(`${summary.urls.api}/deployments/face`, { headers: { authorization } })
+    const { devices } = (await response.json()) as Deployment
+    const wasm = devices.find(({ runtime }) => runtime === 'tfjs-tflite')
+    expect(wasm?.passedOver).toHaveLength(1)
+    expect(wasm?.passedOver?.[0]).toMatchObject({ variant: 'dynamic_int8' })
+    expect(wasm?.passedOver?.[0]?.reason).toContain('FULLY_CONNECTED version 12')
   })
 
   it.runIf(existsSync(contractCheck))(

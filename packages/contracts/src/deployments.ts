@@ -30,6 +30,11 @@ export const Placement = Type.Object({
   state: PlacementState,
   reason: Type.Optional(Type.String()),
   measured: Type.Optional(Type.Array(Type.Object({ variant: Type.String(), p50Ms: Type.Number() }))),
+  passedOver: Type.Optional(
+    Type.Array(Type.Object({ variant: Type.String(), reason: Type.String() }), {
+      description: 'servable variants that this device cannot run, and why'
+    })
+  ),
   updatedAt: Timestamp
 })
 export type Placement = Static<typeof Placement>

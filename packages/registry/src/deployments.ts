@@ -22,6 +22,7 @@ const toPlacement = (row: PlacementRow): Placement => ({
   state: row.state as PlacementState,
   ...(row.reason === null ? {} : { reason: row.reason }),
   ...(row.measured === null ? {} : { measured: row.measured as NonNullable<Placement['measured']> }),
+  ...(row.passedOver === null ? {} : { passedOver: row.passedOver as NonNullable<Placement['passedOver']> }),
   updatedAt: row.updatedAt.toISOString()
 })
 
@@ -50,6 +51,7 @@ export type PlacementWrite = {
   state: PlacementState
   reason: string | null
   measured?: { variant: string; p50Ms: number }[]
+  passedOver?: { variant: string; reason: string }[]
 }
 
 export class DeploymentRegistry {
@@ -121,10 +123,10 @@ export class DeploymentRegistry {
 
   async writePlacement(write: PlacementWrite): Promise<void> {
     await this.#db.pool.query(
-      `INSERT INTO placements (deployment, device_id, variant, artifact, runtime, state, reason, measured)
-       SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE EXISTS (SELECT 1 FROM deployments WHERE name = $1)
+      `INSERT INTO placements (deployment, device_id, variant, artifact, runtime, state, reason, measured, passed_over)
+       SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE EXISTS (SELECT 1 FROM deployments WHERE name = $1)
        ON CONFLICT (deployment, device_id) DO UPDATE SET variant = $3, artifact = $4, runtime = $5, state = $6, reason = $7,
-         measured = coalesce($8, placements.measured), updated_at = now()`,
+         measured = coalesce($8, placements.measured), passed_over = $9, updated_at = now()`,
       [
         write.deployment,
         write.deviceId,
@@ -133,7 +135,8 @@ export class DeploymentRegistry {
         write.runtime,
         write.state,
         write.reason,
-        write.measured === undefined ? null : JSON.stringify(write.measured)
+        write.measured === undefined ? null : JSON.stringify(write.measured),
+        write.passedOver === undefined || write.passedOver.length === 0 ? null : JSON.stringify(write.passedOver)
       ]
     )
   }

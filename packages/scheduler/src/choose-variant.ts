@@ -4,8 +4,15 @@ import type { Operator, RuntimeInfo, Variant } from '@skerry/contracts'
 export type OperatorSupport = (runtime: RuntimeInfo, operators: readonly Operator[]) => string | null
 
 export type VariantCandidate = { variant: string; artifact: string; runtime: RuntimeInfo }
+/** A variant that may be served but not here, and why. */
+export type PassedOver = { variant: string; reason: string }
 export type VariantChoice =
-  | { kind: 'chosen'; candidate: VariantCandidate; measured: { variant: string; p50Ms: number }[] }
+  | {
+      kind: 'chosen'
+      candidate: VariantCandidate
+      measured: { variant: string; p50Ms: number }[]
+      passedOver: PassedOver[]
+    }
   /** Equally accurate here, and at least one of them was never timed on this device. */
   | { kind: 'measure'; candidates: VariantCandidate[] }
   | { kind: 'ineligible'; reason: string }
@@ -57,7 +64,7 @@ export function chooseVariant(input: ChooseVariantInput): VariantChoice {
   )
   if (usable.length === 0) return { kind: 'ineligible', reason: noneUsable(input) }
 
-  const reasons: string[] = []
+  const passedOver: PassedOver[] = []
   const runnable: { candidate: VariantCandidate; quality: number }[] = []
   for (const variant of usable) {
     const refusals: string[] = []
@@ -71,12 +78,15 @@ export function chooseVariant(input: ChooseVariantInput): VariantChoice {
       }
       refusals.push(why)
     }
-    if (refusals.length > 0) reasons.push(`${variant.variant}: ${refusals.join('; ')}`)
+    if (refusals.length > 0) passedOver.push({ variant: variant.variant, reason: refusals.join('; ') })
   }
   if (runnable.length === 0)
     return {
       kind: 'ineligible',
-      reason: input.runtimes.length === 0 ? 'the device has no TFLite runtime' : reasons.join(' | ')
+      reason:
+        input.runtimes.length === 0
+          ? 'the device has no TFLite runtime'
+          : passedOver.map(({ variant, reason }) => `${variant}: ${reason}`).join(' | ')
     }
 
   const best = Math.max(...runnable.map((entry) => entry.quality))
@@ -86,11 +96,11 @@ export function chooseVariant(input: ChooseVariantInput): VariantChoice {
     typeof p50Ms === 'number' ? [{ variant: candidate.variant, p50Ms }] : []
   )
   const only = tied[0]
-  if (tied.length === 1 && only !== undefined) return { kind: 'chosen', candidate: only, measured }
+  if (tied.length === 1 && only !== undefined) return { kind: 'chosen', candidate: only, measured, passedOver }
   if (measured.length < tied.length)
     return { kind: 'measure', candidates: timed.filter((t) => typeof t.p50Ms !== 'number').map((t) => t.candidate) }
   timed.sort((a, b) => (a.p50Ms ?? 0) - (b.p50Ms ?? 0) || (a.candidate.variant < b.candidate.variant ? -1 : 1))
-  return { kind: 'chosen', candidate: (timed[0] as (typeof timed)[number]).candidate, measured }
+  return { kind: 'chosen', candidate: (timed[0] as (typeof timed)[number]).candidate, measured, passedOver }
 }
 
 function noneUsable(input: ChooseVariantInput): string {

@@ -73,7 +73,8 @@ export function resourceCommands(program: Command, config: CliConfig): void {
               placement.deviceName,
               placement.variant ?? '',
               placement.state,
-              placement.reason ?? ''
+              placement.reason ??
+                (placement.passedOver ?? []).map(({ variant, reason }) => `cannot run ${variant}: ${reason}`).join('; ')
             ])
           )
         )

@@ -32,8 +32,8 @@ class SocketLink implements DeviceLink {
     if (this.#socket.bufferedAmount > MAX_UNSENT_BYTES) this.#socket.terminate()
     else this.#socket.send(encodeFrame(frame, body))
   }
-  close(reason: string): void {
-    this.#socket.close(1008, reason.slice(0, 120))
+  close(reason: string, code = 1008): void {
+    this.#socket.close(code, reason.slice(0, 120))
   }
 }
 
@@ -71,23 +71,37 @@ class AgentConnection {
 
   async #onMessage(data: Uint8Array, isBinary: boolean): Promise<void> {
     if (this.#closed && this.#identity === null) return
+    let apply: () => Promise<void>
     try {
-      const { header, body } = decodeFrame(data, isBinary)
-      if (this.#identity === null) await this.#onHello(header)
-      else {
-        const { deviceId, session } = this.#identity
-        await this.#engine.sessions.onFrame(deviceId, session, parseAgentFrame(header), body)
-      }
+      apply = this.#read(data, isBinary)
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error)
       this.#log.warn({ err: error, device: this.#identity?.deviceId }, 'a frame was refused')
       this.#link.send({ type: 'refused', code: 'frame-refused', detail })
-      this.#link.close('a frame was refused')
+      return this.#link.close('a frame was refused')
+    }
+    try {
+      await apply()
+    } catch (error) {
+      // Nothing is acknowledged, so the agent says it again when it comes back.
+      this.#log.error({ err: error, device: this.#identity?.deviceId }, 'a frame could not be applied')
+      this.#link.close('the control plane failed; connect again', 1011)
     }
   }
 
-  async #onHello(header: unknown): Promise<void> {
-    const hello = parseHello(header)
+  /** Checks a frame and answers what it asks for. Throws a plain Error on what is no frame. */
+  #read(data: Uint8Array, isBinary: boolean): () => Promise<void> {
+    const { header, body } = decodeFrame(data, isBinary)
+    if (this.#identity === null) {
+      const hello = parseHello(header)
+      return () => this.#onHello(hello)
+    }
+    const { deviceId, session } = this.#identity
+    const frame = parseAgentFrame(header)
+    return () => this.#engine.sessions.onFrame(deviceId, session, frame, body)
+  }
+
+  async #onHello(hello: ReturnType<typeof parseHello>): Promise<void> {
     const known = await this.#engine.resources.registry.devices.publicKey(hello.deviceId)
     const refuse = (code: string, detail: string) => {
       this.#link.send({ type: 'refused', code, detail })

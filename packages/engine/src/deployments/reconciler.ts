@@ -136,7 +136,8 @@ export class DeploymentReconciler {
       runtime: runtime.name,
       state: 'pending',
       reason: null,
-      measured: choice.measured
+      measured: choice.measured,
+      passedOver: choice.passedOver
     }
   }
 

@@ -63,7 +63,13 @@ export class Sessions {
   /** Opens the device's next session and answers its number; the link has been welcomed by then. */
   async open(hello: Hello, link: DeviceLink): Promise<number> {
     const { registry, nowMs } = this.#resources
-    const { session, httpToken } = await registry.devices.openSession(hello.deviceId, hello.slots, hello.facts)
+    const { capabilities } = await registry.devices.record(hello.deviceId)
+    // A device gets no work that its enrolment did not allow, whatever it says of itself.
+    const slots = {
+      infer: capabilities.includes('infer') ? hello.slots.infer : 0,
+      convert: capabilities.includes('convert') ? hello.slots.convert : 0
+    }
+    const { session, httpToken } = await registry.devices.openSession(hello.deviceId, slots, hello.facts)
     const record = await registry.devices.record(hello.deviceId)
     const { kept, lost } = await adoptRunning(registry.pool, hello.deviceId, session, hello.holding)
     // What it holds keeps its slot busy, even a job that was given to another device meanwhile.
@@ -75,7 +81,7 @@ export class Sessions {
       session,
       link,
       labels: record.labels,
-      slots: hello.slots,
+      slots,
       accepts: !record.cordoned,
       running,
       ready: new Map(),

@@ -8,6 +8,7 @@ import {
   type InferenceTensor,
   type JobRequest,
   MAX_ATTEMPTS,
+  MAX_FRAME_BYTES,
   SkerryError,
   type TensorDescription
 } from '@skerry/contracts'
@@ -26,6 +27,8 @@ import { deploymentPool, devicePool } from './dispatcher.ts'
 import type { Outbox } from './outbox.ts'
 
 const SERVING_CACHE_MS = 1_000
+/** All inline tensors of a job travel in one frame, which has room for their headers besides. */
+const MAX_INLINE_BYTES = MAX_FRAME_BYTES / 2
 
 /** An input as it came: JSON data, a blob's name, or the raw bytes of the binary form. */
 export type GivenTensor = InferenceTensor & { bytes?: Uint8Array }
@@ -130,6 +133,7 @@ export class Submission {
     checkInputs(given, expected)
     const tensors: StoredTensor[] = []
     const inline: Uint8Array[] = []
+    let inlineBytes = 0
     for (const [i, tensor] of given.entries()) {
       const { name, datatype, shape } = tensor
       const bytes = byteLength(datatype, shape)
@@ -144,8 +148,9 @@ export class Submission {
           'input-mismatch',
           `Input ${name}: its shape takes ${bytes} bytes, ${encoded.byteLength} came`
         )
-      if (encoded.byteLength <= INLINE_TENSOR_BYTES) {
+      if (encoded.byteLength <= INLINE_TENSOR_BYTES && inlineBytes + encoded.byteLength <= MAX_INLINE_BYTES) {
         inline.push(encoded)
+        inlineBytes += encoded.byteLength
         tensors.push({ name, datatype, shape, bytes })
       } else {
         const { sha256 } = await this.#resources.blobs.put(Readable.from([encoded]))

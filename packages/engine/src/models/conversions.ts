@@ -36,6 +36,11 @@ export class Conversions {
   ): Promise<Submitted> {
     const { registry, blobs } = this.#resources
     const source = await registry.models.getVersion(model, version)
+    if (source.format === 'tflite')
+      throw new SkerryError(
+        'wrong-format',
+        `${model} ${version} is a .tflite file already: upload its TensorFlow source to convert it`
+      )
     for (const [name, set] of [
       ['calibration', request.calibration] as const,
       ['evaluation', request.evaluation] as const

@@ -1,0 +1,2 @@
+-- AlterTable
+ALTER TABLE "placements" ADD COLUMN     "passed_over" JSONB;
