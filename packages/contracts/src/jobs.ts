@@ -11,7 +11,6 @@ export const JobKind = Type.Enum(['inference', 'conversion', 'benchmark'])
 export type JobKind = Static<typeof JobKind>
 export const JobState = Type.Enum(['queued', 'running', 'succeeded', 'failed', 'cancelled', 'expired'])
 export type JobState = Static<typeof JobState>
-export const TERMINAL_STATES = ['succeeded', 'failed', 'cancelled', 'expired'] as const
 
 export const JobError = Type.Object({
   code: Type.String(),

@@ -143,11 +143,6 @@ export class JobQueue {
     return same
   }
 
-  async waitingCount(pool: string): Promise<number> {
-    const counts = await this.#pool(pool).queue.getJobCounts('waiting', 'prioritized')
-    return (counts.waiting ?? 0) + (counts.prioritized ?? 0)
-  }
-
   /** Forgets a pool and all that waits in it: its deployment is gone. */
   async removePool(name: string): Promise<void> {
     const { queue, worker } = this.#pool(name)
