@@ -2,7 +2,12 @@ import type { Readable } from 'node:stream'
 
 export type BlobInfo = { sha256: string; bytes: number }
 
+/** Content that was written whole but has no name yet: nobody else can see it. */
+export type BlobPart = BlobInfo & { read(range?: ByteRange): Readable }
+
 export type PutOptions = {
+  /** Looks at the content before it is stored; what it throws refuses the content. */
+  check?: (part: BlobPart) => Promise<void>
   /** Lower-case hex; other content is refused with `blob-hash-mismatch`. */
   expectedSha256?: string
   /** More than this many bytes are refused with `blob-too-large`. */

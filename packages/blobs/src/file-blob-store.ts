@@ -34,6 +34,7 @@ export class FileBlobStore implements BlobStore {
         const message = `the content has the SHA-256 ${written.sha256}, not ${options.expectedSha256}`
         throw new BlobError('blob-hash-mismatch', message)
       }
+      await options.check?.({ ...written, read: (range = {}) => fs.createReadStream(partPath, range) })
       await this.#moveIntoPlace(partPath, written.sha256)
       return written
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { JobError, JobState } from '@skerry/contracts'
+import type { JobError, JobKind, JobState } from '@skerry/contracts'
 import type pg from 'pg'
 import type { QueuedJob } from './job-record.ts'
 
@@ -36,17 +36,17 @@ const attemptJson = (timings: string, error: string, runtime: string) => `jsonb_
     'error', ${error})) || jsonb_build_object('variant', jobs.variant))`
 
 /**
- * Ends running jobs, in one statement. Only the ids that were running in that epoch come back: any other result is stale,
- * and changes nothing.
+ * Ends running jobs, in one statement. The jobs that were running in that epoch come back, with their kind: any other result
+ * is stale, and changes nothing.
  */
-export async function endJobs(pool: pg.Pool, ends: JobEnd[]): Promise<Set<string>> {
-  const { rows } = await pool.query<{ id: string }>(
+export async function endJobs(pool: pg.Pool, ends: JobEnd[]): Promise<Map<string, JobKind>> {
+  const { rows } = await pool.query<{ id: string; kind: JobKind }>(
     `UPDATE jobs SET state = e.state, ended_at = now(), runtime = coalesce(e.runtime, jobs.runtime), result = e.result,
        outputs = e.outputs, error = e.error, lease_expires_at = NULL, attempts = jobs.attempts || ${attemptJson('e.timings', 'e.error', 'e.runtime')}
      FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::bytea[], $8::jsonb[],
        $9::uuid[]) AS e(id, epoch, state, runtime, timings, result, outputs, error, device_id)
      WHERE jobs.id = e.id AND jobs.epoch = e.epoch AND jobs.device_id = e.device_id AND jobs.state = 'running'
-     RETURNING jobs.id`,
+     RETURNING jobs.id, jobs.kind`,
     [
       ends.map((e) => e.id),
       ends.map((e) => e.epoch),
@@ -59,7 +59,7 @@ export async function endJobs(pool: pg.Pool, ends: JobEnd[]): Promise<Set<string
       ends.map((e) => e.deviceId)
     ]
   )
-  return new Set(rows.map((row) => row.id))
+  return new Map(rows.map((row) => [row.id, row.kind]))
 }
 
 export type Requeue = { id: string; epoch: number; deviceId: string; error: JobError; killedRuntime: boolean }

@@ -72,13 +72,24 @@ export class ModelRegistry {
        ON CONFLICT DO NOTHING`,
       [version.model, version.version, version.format, version.sourceSha256, version.sourceBytes]
     )
-    const stored = await this.getVersion(version.model, version.version)
-    if (stored.sourceSha256 !== version.sourceSha256 || stored.format !== version.format)
-      throw new SkerryError(
-        'version-exists',
-        `Version ${version.version} of ${version.model} is ${stored.format} ${stored.sourceSha256}: upload under another version`
-      )
-    return stored
+    await this.refuseOtherSource(version.model, version.version, version)
+    return this.getVersion(version.model, version.version)
+  }
+
+  /** Throws `version-exists` when this version has another source already. */
+  async refuseOtherSource(
+    model: string,
+    version: string,
+    source: Pick<NewVersion, 'format' | 'sourceSha256'>
+  ): Promise<void> {
+    const stored = await this.#db.prisma.modelVersion.findUnique({
+      where: { modelName_version: { modelName: model, version } }
+    })
+    if (stored === null || (stored.sourceSha256 === source.sourceSha256 && stored.format === source.format)) return
+    throw new SkerryError(
+      'version-exists',
+      `Version ${version} of ${model} is ${stored.format} ${stored.sourceSha256}: upload under another version`
+    )
   }
 
   async getVersion(model: string, version: string): Promise<Version> {
@@ -134,15 +145,6 @@ export class ModelRegistry {
   async variantByArtifact(sha256: string): Promise<{ model: string; version: string; variant: Variant } | null> {
     const row = await this.#db.prisma.variant.findFirst({ where: { sha256 }, orderBy: { createdAt: 'desc' } })
     return row === null ? null : { model: row.modelName, version: row.version, variant: toVariant(row) }
-  }
-
-  /** Whether a version's source or a variant's artifact is this blob. */
-  async usesBlob(sha256: string): Promise<boolean> {
-    const [sources, artifacts] = await Promise.all([
-      this.#db.prisma.modelVersion.count({ where: { sourceSha256: sha256 } }),
-      this.#db.prisma.variant.count({ where: { sha256 } })
-    ])
-    return sources + artifacts > 0
   }
 
   /** Stores what a conversion found, all of it or nothing. */

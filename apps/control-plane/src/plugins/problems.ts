@@ -23,7 +23,7 @@ const FASTIFY_CODES: Record<string, ErrorCode> = {
 export function problemOf(code: ErrorCode, detail: string, fields: FieldProblem[] = []): Problem {
   const { status, title } = ERRORS[code]
   return {
-    type: `https://skerry.dev/problems/${code}`,
+    type: `urn:skerry:problem:${code}`,
     title,
     status,
     code,

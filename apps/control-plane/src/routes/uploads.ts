@@ -40,13 +40,9 @@ export default async function uploads(app: App, { engine }: RouteOptions): Promi
     async (request, reply) => {
       const { model, version } = request.params
       const expectedSha256 = contentDigest(request.headers['content-digest'] as string | undefined)
-      const known = await registry.models.getVersion(model, version).catch(() => null)
-      const blob = await blobs.put(bodyOf(request.body), {
-        maxBytes: MAX_SOURCE_BYTES,
-        ...(expectedSha256 === undefined ? {} : { expectedSha256 })
-      })
-      const wasStored = known?.sourceSha256 === blob.sha256 || (await registry.models.usesBlob(blob.sha256))
-      return reply.code(201).send(await engine.sources.accept(model, version, request.query.format, blob, wasStored))
+      const options = { maxBytes: MAX_SOURCE_BYTES, ...(expectedSha256 === undefined ? {} : { expectedSha256 }) }
+      const { format } = request.query
+      return reply.code(201).send(await engine.sources.accept(model, version, format, bodyOf(request.body), options))
     }
   )
 

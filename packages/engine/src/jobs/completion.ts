@@ -1,4 +1,11 @@
-import { type FrameTensor, INLINE_TENSOR_BYTES, type JobError, type ResultFrame, sliceTensors } from '@skerry/contracts'
+import {
+  type FrameTensor,
+  INLINE_TENSOR_BYTES,
+  type JobError,
+  type JobKind,
+  type ResultFrame,
+  sliceTensors
+} from '@skerry/contracts'
 import {
   type AttemptTimings,
   endJobs,
@@ -40,7 +47,7 @@ export class Completion {
   readonly #waiters: JobWaiters
   readonly #inFlight: Map<string, InFlight>
   readonly #handlers: ResultHandlers
-  readonly #ends: Batcher<JobEnd, boolean>
+  readonly #ends: Batcher<JobEnd, JobKind | undefined>
 
   constructor(
     resources: EngineResources,
@@ -56,7 +63,7 @@ export class Completion {
     this.#handlers = handlers
     this.#ends = new Batcher(async (ends) => {
       const done = await endJobs(resources.registry.pool, ends)
-      return ends.map((end) => done.has(end.id))
+      return ends.map((end) => done.get(end.id))
     })
   }
 
@@ -123,7 +130,7 @@ export class Completion {
   ): Promise<AckStatus> {
     const timings = this.#timings(frame)
     const runtime = frame.runtime ?? null
-    const applied = await this.#ends.submit({
+    const kind = await this.#ends.submit({
       id: frame.jobId,
       epoch: frame.epoch,
       deviceId,
@@ -132,12 +139,12 @@ export class Completion {
       timings,
       ...outcome
     })
-    if (!applied) return (await findJob(this.#resources.registry.pool, frame.jobId)) === null ? 'unknown' : 'stale'
-    if (timings.transportMs !== undefined)
-      this.#resources.metrics.transportMs.observe({ kind: kindOf(frame) }, timings.transportMs)
+    if (kind === undefined)
+      return (await findJob(this.#resources.registry.pool, frame.jobId)) === null ? 'unknown' : 'stale'
+    if (timings.transportMs !== undefined) this.#resources.metrics.transportMs.observe({ kind }, timings.transportMs)
     if (frame.outputs !== undefined && timings.inferenceMs !== undefined)
       this.#resources.metrics.inferenceMs.observe({ runtime: frame.runtime ?? 'unknown' }, timings.inferenceMs)
-    this.ended({ id: frame.jobId, kind: kindOf(frame), state })
+    this.ended({ id: frame.jobId, kind, state })
     return 'accepted'
   }
 
@@ -154,9 +161,6 @@ export class Completion {
     }
   }
 }
-
-const kindOf = (frame: ResultFrame): string =>
-  frame.conversion !== undefined ? 'conversion' : frame.benchmark !== undefined ? 'benchmark' : 'inference'
 
 /** Headers for the row's `result`, and the inline bytes in their order. Throws when body and headers disagree. */
 function storeTensors(

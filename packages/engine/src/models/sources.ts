@@ -1,4 +1,4 @@
-import type { BlobInfo } from '@skerry/blobs'
+import type { PutOptions } from '@skerry/blobs'
 import type { SourceFormat, Version } from '@skerry/contracts'
 import type { EngineResources } from '../resources.ts'
 import { checkSourceFormat } from './source-format.ts'
@@ -11,29 +11,24 @@ export class Sources {
   }
 
   /**
-   * Makes a version of a source that was streamed to the blob store. What is refused is removed again, unless these
-   * bytes were stored before this upload (`wasStored`), because then something else may use them.
+   * Makes a version of a streamed source. It is looked at before it becomes a blob, so that nothing of a refused one
+   * stays, and nothing that was stored before it goes. Throws `not-a-model`, `wrong-format`, `version-exists`.
    */
   async accept(
     model: string,
     version: string,
     format: SourceFormat,
-    blob: BlobInfo,
-    wasStored: boolean
+    source: AsyncIterable<Uint8Array>,
+    options: Pick<PutOptions, 'expectedSha256' | 'maxBytes'>
   ): Promise<Version> {
     const { blobs, registry } = this.#resources
-    try {
-      await checkSourceFormat(blobs, blob.sha256, blob.bytes, format)
-      return await registry.models.createVersion({
-        model,
-        version,
-        format,
-        sourceSha256: blob.sha256,
-        sourceBytes: blob.bytes
-      })
-    } catch (error) {
-      if (!wasStored) await blobs.remove(blob.sha256)
-      throw error
-    }
+    const blob = await blobs.put(source, {
+      ...options,
+      check: async (part) => {
+        await checkSourceFormat(part, format)
+        await registry.models.refuseOtherSource(model, version, { format, sourceSha256: part.sha256 })
+      }
+    })
+    return registry.models.createVersion({ model, version, format, sourceSha256: blob.sha256, sourceBytes: blob.bytes })
   }
 }
