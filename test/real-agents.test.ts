@@ -4,7 +4,7 @@ import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import type { Deployment, Device, Job, Problem, Variant } from '@skerry/contracts'
+import type { ConversionResult, Deployment, Device, Job, Problem, Variant } from '@skerry/contracts'
 import { toolPaths } from '@skerry/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { AgentProcess } from './agent-process.ts'
@@ -99,6 +99,70 @@ describe('real agents, the real converter and both runtimes', () => {
     expect(items.find((variant) => variant.variant === 'float32')?.state).toBe('ready')
   }, 200_000)
 
+  it('knows a conversion again, whatever the model is called, and makes only what is new', async () => {
+    const source = await readFile(path.join(folder, 'model.keras'))
+    await stack.must('PUT', '/models/other/versions/1/source?format=keras', source)
+    const request = {
+      variants: ['full_int8', 'float16', 'float32'],
+      calibration: { blob: await blob('calibration.npz'), format: 'npz' },
+      evaluation: { blob: await blob('evaluation.npz'), format: 'npz' }
+    }
+    const ask = async (more: object = {}) => {
+      const body = { ...request, ...more }
+      const { id } = await stack.must<Job>('POST', '/models/other/versions/1/conversions', body)
+      const done = await stack.ended(id, 180_000)
+      expect(done, JSON.stringify(done.error)).toMatchObject({ state: 'succeeded' })
+      return done.result as ConversionResult
+    }
+    const first = await ask()
+    expect(first.known?.toSorted()).toEqual(['float32', 'full_int8'])
+    expect(first.variants.map(({ recipe }) => recipe)).toEqual(['full_int8', 'float16', 'float32'])
+    const again = await ask()
+    expect(again.known?.toSorted()).toEqual(['float16', 'float32', 'full_int8'])
+    expect(again.variants).toEqual(first.variants)
+    const { items } = await stack.must<{ items: Variant[] }>('GET', '/models/tiny/versions/1/variants')
+    const { items: other } = await stack.must<{ items: Variant[] }>('GET', '/models/other/versions/1/variants')
+    const hashOf = (variants: Variant[]) => variants.find(({ variant }) => variant === 'full_int8')?.sha256
+    expect(hashOf(other)).toBe(hashOf(items))
+    // Another tolerance may give another state, and a fresh one is asked for by name.
+    expect((await ask({ variants: ['float32'], tolerance: { minSnrDb: 20 } })).known).toEqual([])
+    expect((await ask({ variants: ['float32'], fresh: true })).known).toEqual([])
+  }, 300_000)
+
+  it('keeps a report of each conversion, which can run nothing', async () => {
+    const route = '/models/tiny/versions/1/variants/float32/report'
+    const html = await stack.call<string>('GET', `${route}.html`)
+    expect(html.body).toMatch(/^<!doctype html>/i)
+    expect(html.headers.get('content-type')).toBe('text/html; charset=utf-8')
+    expect(html.headers.get('content-security-policy')).toMatch(/^sandbox; default-src 'none'/)
+    const json = await stack.must<{ variants: { variant: string }[] }>('GET', `${route}.json`)
+    expect(json.variants.map(({ variant }) => variant)).toEqual(['float32', 'dynamic_int8', 'full_int8'])
+  })
+
+  it('serves a file that came as .tflite only where unproven ones are allowed', async () => {
+    const converted = await fetch(`${stack.url}/api/v1/models/tiny/versions/1/variants/float32/model.tflite`, {
+      headers: { authorization: `Bearer ${stack.key}` }
+    })
+    const file = new Uint8Array(await converted.arrayBuffer())
+    await stack.must('PUT', '/models/ready/versions/1/source?format=tflite', file)
+    const refused = await stack.call<Problem>('POST', '/models/ready/versions/1/conversions', { variants: ['float16'] })
+    expect(refused).toMatchObject({ status: 422, body: { code: 'wrong-format' } })
+    const { id } = await stack.must<Job>('POST', '/models/ready/versions/1/conversions', {})
+    expect(await stack.ended(id, 60_000)).toMatchObject({ state: 'succeeded' })
+    const { items } = await stack.must<{ items: Variant[] }>('GET', '/models/ready/versions/1/variants')
+    expect(items).toMatchObject([{ variant: 'original', state: 'unproven' }])
+
+    const placed = async (name: string, count: number) =>
+      eventually(async () => {
+        const deployment = await stack.must<Deployment>('GET', `/deployments/${name}`)
+        return deployment.devices.filter(({ state }) => state === (count === 0 ? 'ineligible' : 'ready')).length === 2
+      }, 60_000)
+    await stack.must('POST', '/deployments', { name: 'strict', model: 'ready', version: '1' })
+    await placed('strict', 0)
+    await stack.must('POST', '/deployments', { name: 'loose', model: 'ready', version: '1', allowUnproven: true })
+    await placed('loose', 2)
+  }, 200_000)
+
   it('gives each device a proven variant that its runtime can run, checked on golden inputs', async () => {
     await stack.must('POST', '/deployments', { name: 'tiny', model: 'tiny', version: '1' })
     const deployment = await ready(2)
@@ -173,7 +237,7 @@ describe('real agents, the real converter and both runtimes', () => {
     const failed = await convert('broken', { variants: ['float32'] })
     expect(failed.state).toBe('failed')
     expect(failed.error?.message).not.toBe('')
-    const slow = await convert('1', { variants: ['float32'], timeLimitMs: 1_000, suffix: 'slow' })
+    const slow = await convert('1', { variants: ['float32'], timeLimitMs: 1_000, suffix: 'slow', fresh: true })
     expect(slow).toMatchObject({ state: 'failed', error: { code: 'conversion-timeout' } })
     expect((await convert('1', { variants: ['float32'], suffix: 'again' })).state).toBe('succeeded')
   }, 200_000)

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AgentFrame, RuntimeInfo, RuntimeName } from '@skerry/contracts'
+import type { ConverterWorker } from '@skerry/converter'
 import type { TfliteRuntime } from '@skerry/runtimes'
 import type { Logger } from 'pino'
 import { wordsOf } from './agent-error.ts'
@@ -32,6 +33,8 @@ export type AgentDeps = {
   identity: Identity
   runtimes: RuntimeInfo[]
   startRuntime: (name: RuntimeName) => Promise<TfliteRuntime>
+  /** On a device that converts. */
+  converter?: { worker: ConverterWorker; stamp: string }
   http: HttpExchange
   log: Logger
   /** Milliseconds since the epoch. */
@@ -131,7 +134,7 @@ export class Agent {
   }
 
   #executors(steps: StepDeps, blobs: BlobClient): Partial<JobExecutors> {
-    const { settings, runtimes, log, now } = this.#deps
+    const { settings, runtimes, converter, log, now } = this.#deps
     const { capabilities, python, liteRtLibrary, liteRtVersion, random } = settings
     const reconciler = this.#reconciler
     const executors: Partial<JobExecutors> = {}
@@ -145,11 +148,12 @@ export class Agent {
       })
       executors.benchmark = benchmarkExecutor({ ...steps, reconciler, now })
     }
-    if (capabilities.includes('convert') && python !== undefined) {
+    if (converter !== undefined && python !== undefined) {
       executors.conversion = conversionExecutor({
         blobs,
         workDir: join(settings.dataDir, 'work'),
         python,
+        ...converter,
         ...(liteRtLibrary === undefined ? {} : { liteRtLibrary }),
         ...(liteRtVersion === undefined ? {} : { liteRtVersion }),
         runtimes: runtimes.map(({ name }) => name),
@@ -161,9 +165,10 @@ export class Agent {
   }
 
   async #hello(): Promise<Hello> {
-    const { settings, runtimes } = this.#deps
+    const { settings, runtimes, converter } = this.#deps
     const { capabilities, slots, dataDir } = settings
-    return { capabilities, slots, facts: await readFacts(dataDir, runtimes), holding: this.#desk.holding() }
+    const facts = await readFacts(dataDir, runtimes, converter?.stamp)
+    return { capabilities, slots, facts, holding: this.#desk.holding() }
   }
 
   #onSession({ session, httpToken, heartbeatMs, controlPlanePublicKey }: Welcome): void {
@@ -254,6 +259,7 @@ export class Agent {
     await this.#connection.stop()
     this.#onSessionLost()
     await this.#host.close()
+    await this.#deps.converter?.worker.stop()
     await halted
     http.close()
     await rm(join(settings.dataDir, 'work'), { recursive: true, force: true })

@@ -10,7 +10,11 @@ import { AgentError, wordsOf } from './agent-error.ts'
 const { version: agentVersion } = createRequire(import.meta.url)('../package.json') as { version: string }
 
 /** What this machine is; `diskFreeBytes` is what the data directory's file system has left. */
-export async function readFacts(dataDir: string, runtimes: RuntimeInfo[]): Promise<DeviceFacts> {
+export async function readFacts(
+  dataDir: string,
+  runtimes: RuntimeInfo[],
+  converterStamp?: string
+): Promise<DeviceFacts> {
   const { bavail, bsize } = await statfs(dataDir)
   const cores = cpus()
   return {
@@ -22,7 +26,8 @@ export async function readFacts(dataDir: string, runtimes: RuntimeInfo[]): Promi
     memoryBytes: totalmem(),
     diskFreeBytes: bavail * bsize,
     runtimes,
-    agentVersion
+    agentVersion,
+    ...(converterStamp === undefined ? {} : { converterStamp })
   }
 }
 

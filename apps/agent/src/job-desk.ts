@@ -147,7 +147,8 @@ export class JobDesk {
       ...ref,
       receivedAtMs,
       signal: controller.signal,
-      progress: (stage, percent, message) => throttle.report({ stage, percent, message })
+      progress: (stage, percent, message, log) =>
+        throttle.report({ stage, percent, message, ...(log === undefined ? {} : { log: [...log] }) })
     }
     let frame: ResultFrame
     let parts: readonly Uint8Array[] = []

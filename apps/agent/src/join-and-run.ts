@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import type { RuntimeInfo, RuntimeName } from '@skerry/contracts'
+import { ConverterWorker, converterStamp } from '@skerry/converter'
 import { startRuntime, type TfliteRuntime } from '@skerry/runtimes'
 import { type Logger, pino } from 'pino'
 import { Agent, type AgentExit } from './agent.ts'
@@ -45,8 +46,18 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
       start,
       log
     })
+    const converter = await openConverter(settings, runtimes, log)
     const identity = (await loadIdentity(settings.dataDir)) ?? (await newIdentity(settings, runtimes, http))
-    const agent = await Agent.start({ settings, identity, runtimes, startRuntime: start, http, log, now: Date.now })
+    const agent = await Agent.start({
+      settings,
+      identity,
+      runtimes,
+      startRuntime: start,
+      ...(converter === undefined ? {} : { converter }),
+      http,
+      log,
+      now: Date.now
+    })
     const closed = agent.closed.finally(unlock)
     return {
       deviceId: identity.deviceId,
@@ -74,6 +85,15 @@ function startRuntimeFor(settings: AgentSettings, log: Logger, name: RuntimeName
     ...(name !== 'litert' || liteRtVersion === undefined ? {} : { version: liteRtVersion }),
     onStderr: (line) => log.debug({ runtime: name, line }, 'runtime')
   })
+}
+
+async function openConverter({ capabilities, python }: AgentSettings, runtimes: RuntimeInfo[], log: Logger) {
+  if (!capabilities.includes('convert') || python === undefined) return undefined
+  const stamp = await converterStamp(
+    python,
+    runtimes.map(({ name, version }) => `${name} ${version}`)
+  )
+  return { stamp, worker: new ConverterWorker({ python, onLog: (line) => log.debug({ line }, 'converter') }) }
 }
 
 async function newIdentity(settings: AgentSettings, runtimes: RuntimeInfo[], http: HttpExchange): Promise<Identity> {

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import type { ReadableStream as WebStream } from 'node:stream/web'
 import type { Job, Problem } from '@skerry/contracts'
 import { CliError } from './cli-error.ts'
 
@@ -19,6 +21,22 @@ export class ApiClient {
     body?: RequestInit['body'],
     headers: Record<string, string> = {}
   ): Promise<T> {
+    const text = await (await this.#fetch(method, route, body, headers)).text()
+    return (text === '' ? undefined : JSON.parse(text)) as T
+  }
+
+  /** A body of any size, as it comes. */
+  async getStream(route: string): Promise<Readable> {
+    const { body } = await this.#fetch('GET', route)
+    return body === null ? Readable.from([]) : Readable.fromWeb(body as WebStream)
+  }
+
+  async #fetch(
+    method: string,
+    route: string,
+    body?: RequestInit['body'],
+    headers: Record<string, string> = {}
+  ): Promise<Response> {
     let response: Response
     try {
       response = await fetch(`${this.url}/api/v1${route}`, {
@@ -29,9 +47,8 @@ export class ApiClient {
     } catch (cause) {
       throw new CliError(`Nothing answers at ${this.url}: is the control plane running? (npm start)`, { cause })
     }
-    const text = await response.text()
-    if (response.ok) return (text === '' ? undefined : JSON.parse(text)) as T
-    throw new CliError(`${method} ${route}: ${describe(response.status, text)}`)
+    if (response.ok) return response
+    throw new CliError(`${method} ${route}: ${describe(response.status, await response.text())}`)
   }
 
   get<T>(route: string): Promise<T> {

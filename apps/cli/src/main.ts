@@ -4,6 +4,7 @@ import { EmbeddedError } from '@skerry/embedded'
 import { Command } from 'commander'
 import { CliError } from './cli-error.ts'
 import { agentCommand } from './commands/agent.ts'
+import { convertCommand } from './commands/convert.ts'
 import { resourceCommands } from './commands/resources.ts'
 import { upCommand } from './commands/up.ts'
 import { readConfig } from './config.ts'
@@ -23,6 +24,7 @@ try {
   const config = readConfig(process.env)
   upCommand(program, config)
   agentCommand(program, config)
+  convertCommand(program, config)
   resourceCommands(program, config)
   await program.parseAsync()
 } catch (error) {

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { Capability, DeviceFacts, DeviceHealth, PlacementState, RuntimeName, Slots } from './devices.ts'
 import { JobError, JobProgress } from './jobs.ts'
-import { ConversionResult, DataSet, Manifest, SourceFormat, Tolerance, VariantRecipe } from './models.ts'
+import { ConversionResult, DataSet, Manifest, Preprocessing, SourceFormat, Tolerance, VariantRecipe } from './models.ts'
 import { Id, Labels, Name, Sha256 } from './schema.ts'
 import { Datatype, TensorHeader } from './tensors.ts'
 
@@ -153,7 +153,12 @@ export const AssignConversion = Type.Object({
   variants: Type.Array(VariantRecipe),
   calibration: Type.Optional(DataSet),
   evaluation: Type.Optional(DataSet),
+  preprocessing: Type.Optional(Preprocessing),
+  labels: Type.Optional(Type.Array(Type.String())),
+  signature: Type.Optional(Type.String()),
   tolerance: Type.Optional(Tolerance),
+  /** By converter stamp (DeviceFacts): results of one recipe each that the same converter gave before. */
+  known: Type.Optional(Type.Record(Type.String(), Type.Array(ConversionResult))),
   timeLimitMs: Type.Integer()
 })
 export const AssignBenchmark = Type.Object({

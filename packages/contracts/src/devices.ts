@@ -29,7 +29,10 @@ export const DeviceFacts = Type.Object({
   memoryBytes: Type.Integer(),
   diskFreeBytes: Type.Integer(),
   runtimes: Type.Array(RuntimeInfo),
-  agentVersion: Type.Optional(Type.String())
+  agentVersion: Type.Optional(Type.String()),
+  converterStamp: Type.Optional(
+    Type.String({ maxLength: 64, description: 'Equal where the same source and recipe give the same result' })
+  )
 })
 export type DeviceFacts = Static<typeof DeviceFacts>
 

@@ -68,7 +68,14 @@ export const JobRequest = Type.Object(
 )
 export type JobRequest = Static<typeof JobRequest>
 
-export const JobProgress = Type.Object({ stage: Type.String(), percent: Type.Number(), message: Type.String() })
+export const JobProgress = Type.Object({
+  stage: Type.String(),
+  percent: Type.Number(),
+  message: Type.String(),
+  log: Type.Optional(
+    Type.Array(Type.String({ maxLength: 500 }), { maxItems: 20, description: 'Its last lines, the oldest first' })
+  )
+})
 export type JobProgress = Static<typeof JobProgress>
 
 export const Job = Type.Object({

@@ -19,10 +19,13 @@ export const DATATYPE_BYTES = {
 export type Datatype = keyof typeof DATATYPE_BYTES
 export const Datatype = Type.Enum(Object.keys(DATATYPE_BYTES) as Datatype[])
 
-/** A model's input or output as callers see it; -1 stands for a dimension that the model leaves open. */
+/**
+ * A model's input or output as callers see it; -1 stands for a dimension that the model leaves open. BYTES are strings,
+ * which no runtime here takes: such a model can be converted, not run.
+ */
 export const TensorDescription = Type.Object({
   name: Type.String(),
-  datatype: Datatype,
+  datatype: Type.Union([Datatype, Type.Literal('BYTES')]),
   shape: Type.Array(Type.Integer({ minimum: -1 }))
 })
 export type TensorDescription = Static<typeof TensorDescription>

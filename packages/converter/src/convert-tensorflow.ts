@@ -1,25 +1,25 @@
-import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { datatypeOf } from './array.ts'
+import { datatypeOf, isArrayDtype } from './array.ts'
+import { recordAttempt } from './attempt-log.ts'
+import { contentHash } from './content-hash.ts'
 import { ConversionError } from './conversion-error.ts'
 import type { ConversionContext } from './convert.ts'
 import { convertVariants } from './convert-variants.ts'
 import { type Evidence, gatherEvidence } from './evidence.ts'
-import { pickRows } from './golden-samples.ts'
-import { encodeGoldenInputs } from './goldens.ts'
-import { proveVariant } from './prove.ts'
+import { examineVariant } from './examine-variant.ts'
+import { writeGoldenInputs } from './golden-samples.ts'
 import type { ConvertedVariant, Described, Exported, PythonRequest, PythonTensor } from './python-converter.ts'
+import { parseRecipe } from './recipe.ts'
 import { checkExport, type ReferenceAgreement } from './reference-engine.ts'
-import type { ConversionResult, TensorDescription, VariantResult } from './types.ts'
-import { lostNames, readVariantFile } from './variant-file.ts'
+import type { Attempt, ConversionResult, Recipe, TensorDescription, VariantResult } from './types.ts'
 
 // Of the progress; the rest is the comparisons'.
 const converterShare = 0.8
 
 const goldenInputsName = 'golden-inputs.bin'
 
-/** What has to be known before anything is compared. */
-type Reference = { agreement: ReferenceAgreement; evidence: Evidence }
+/** What has to be known before anything is compared. The agreement is absent where the second engine cannot take part. */
+type Reference = { agreement: ReferenceAgreement | undefined; evidence: Evidence }
 
 /**
  * The converter works on one core. So the export is checked, and each variant compared, while it makes the next.
@@ -29,29 +29,49 @@ type Reference = { agreement: ReferenceAgreement; evidence: Evidence }
  */
 export async function convertTensorFlow(context: ConversionContext): Promise<ConversionResult> {
   const { work, request, timed, timings } = context
+  const recipes = [...new Set(request.variants)].map(parseRecipe)
+  const hashes = hashInputs(context)
+  // Awaited at the end; until then nobody would hear of it.
+  hashes.catch(context.stop)
   const warnings: string[] = []
+  const warn = (message: string) => warnings.push(message)
   const results: VariantResult[] = []
-  const progress = joinProgress(context, new Set(request.variants).size)
+  const attempts = new Map<string, Attempt[]>(recipes.map(({ name }) => [name, []]))
+  const progress = joinProgress(context, recipes.length)
   let described: Described | undefined
+  let goldenImages: string | undefined
   let reference: Promise<Reference> | undefined
   let comparisons: Promise<unknown> = Promise.resolve()
 
   const establish = async (model: Described, exported: Exported): Promise<Reference> => {
+    const evidence = await gatherEvidence(model, exported, warn, request.calibrationPath)
+    if (evidence.reference.length === 0) return { agreement: undefined, evidence }
     const { exportPath, samplesPath, referencePath } = exported
     const check = { exportPath, samplesPath, referencePath, names: model.names }
     const agreement = await timed('reference check', () =>
-      checkExport(check, { workDir: work.temporary, signal: context.signal, ...logOf(context) })
+      checkExport(check, {
+        python: context.deps.python,
+        workDir: work.temporary,
+        signal: context.signal,
+        onWarning: warn,
+        ...logOf(context)
+      })
     )
-    return { agreement, evidence: await gatherEvidence(model, exported, (message) => warnings.push(message)) }
+    return { agreement, evidence }
   }
   const compare = async (converted: ConvertedVariant): Promise<void> => {
     const { variant, milliseconds } = converted
+    const recipe = recipes.find(({ name }) => name === variant)
     if (reference === undefined) throw new ConversionError('converter-crashed', `${variant} came before the export.`)
+    if (recipe === undefined) throw new ConversionError('converter-crashed', `${variant} was not asked for.`)
     const { evidence } = await reference
     if (milliseconds !== undefined) timings[`convert ${variant}`] = milliseconds
     const done = results.length
     const onProgress = (share: number, message: string) => progress.compared(variant, done + share, message)
-    results.push(await timed(`compare ${variant}`, () => examine(converted, evidence, context, onProgress)))
+    const tried = attempts.get(variant) ?? []
+    results.push(
+      await timed(`compare ${variant}`, () => examineVariant(recipe, converted, tried, evidence, context, onProgress))
+    )
   }
   // Whatever fails stops everything else.
   const next = (step: () => Promise<unknown>) => {
@@ -61,24 +81,27 @@ export async function convertTensorFlow(context: ConversionContext): Promise<Con
 
   try {
     const options = {
-      python: context.deps.python,
+      worker: context.deps.worker,
       temporaryFolder: work.temporary,
       signal: context.signal,
       ...logOf(context)
     }
     await timed('converter process', () =>
-      convertVariants(pythonRequest(context), options, {
+      convertVariants(pythonRequest(context, recipes), options, {
+        isolated: context.isolated,
         progress: progress.converted,
-        warning: (message) => warnings.push(message),
+        warning: warn,
         described: (event) => {
           described = event
         },
         exported: (event) => {
           if (described === undefined) throw new ConversionError('converter-crashed', 'The export came first.')
+          goldenImages = event.goldenImages
           const established = establish(described, event)
           reference = established
           next(() => established)
         },
+        attempt: ({ variant, ...attempt }) => recordAttempt(attempts.get(variant) ?? [], attempt),
         variant: (event) => next(() => compare(event))
       })
     )
@@ -94,21 +117,41 @@ export async function convertTensorFlow(context: ConversionContext): Promise<Con
 
   const { agreement, evidence } = await reference
   const goldenInputsPath = work.file(goldenInputsName)
-  const tensors = evidence.samples.map((array) => pickRows(array, evidence.golden))
-  await writeFile(goldenInputsPath, encodeGoldenInputs({ count: evidence.golden.length, tensors }))
+  const { preprocessing } = request
+  const images =
+    goldenImages === undefined || preprocessing === undefined ? undefined : { folder: goldenImages, preprocessing }
+  await writeGoldenInputs(goldenInputsPath, evidence.samples, evidence.golden, images)
   const kept = results.flatMap(({ path: file, goldenOutputsPath }) => [file, goldenOutputsPath])
   await work.keep([goldenInputsName, ...kept.flatMap((file) => (file === undefined ? [] : [path.basename(file)]))])
   const { name, version } = described.converter
   return {
+    ...(await hashes),
+    ...(preprocessing === undefined ? {} : { preprocessing }),
+    ...(described.signature === undefined ? {} : { signature: described.signature }),
+    versions: described.versions,
     inputs: described.inputs.map(describe),
     outputs: described.outputs.map(describe),
     names: described.names,
-    reference: { ...described.reference, agreement },
-    converter: { name, version, options: { source: request.format, batchSize: 1 } },
+    reference: { ...described.reference, ...(agreement === undefined ? {} : { agreement }) },
+    converter: { name, version, options: { source: request.format } },
     variants: results,
     goldenInputsPath,
     warnings,
     timings
+  }
+}
+
+type Hashes = Pick<ConversionResult, 'source' | 'calibrationSha256' | 'evaluationSha256'>
+
+async function hashInputs({ request }: ConversionContext): Promise<Hashes> {
+  const { sourcePath, format, calibrationPath, evaluationPath } = request
+  const hashOf = async (file: string | undefined) => (file === undefined ? undefined : (await contentHash(file)).sha256)
+  const calibrationSha256 = await hashOf(calibrationPath)
+  const evaluationSha256 = await hashOf(evaluationPath)
+  return {
+    source: { ...(await contentHash(sourcePath)), format },
+    ...(calibrationSha256 === undefined ? {} : { calibrationSha256 }),
+    ...(evaluationSha256 === undefined ? {} : { evaluationSha256 })
   }
 }
 
@@ -131,53 +174,24 @@ function joinProgress({ progress }: ConversionContext, variants: number) {
 
 const logOf = ({ deps: { onLog } }: ConversionContext) => (onLog === undefined ? {} : { onLog })
 
-function pythonRequest({ request, work }: ConversionContext): PythonRequest {
-  const { sourcePath, format, variants, calibrationPath, evaluationPath } = request
+function pythonRequest({ request, work }: ConversionContext, recipes: readonly Recipe[]): PythonRequest {
+  const { sourcePath, format, calibrationPath, evaluationPath, preprocessing, labels, signature } = request
   if (format === 'tflite') throw new ConversionError('wrong-format', 'A TFLite file is not converted.')
   return {
     sourcePath,
     format,
-    variants: [...new Set(variants)],
+    recipes,
     workDir: work.path,
     ...(calibrationPath === undefined ? {} : { calibrationPath }),
-    ...(evaluationPath === undefined ? {} : { evaluationPath })
+    ...(evaluationPath === undefined ? {} : { evaluationPath }),
+    ...(preprocessing === undefined ? {} : { preprocessing }),
+    ...(labels === undefined ? {} : { labels }),
+    ...(signature === undefined ? {} : { signature })
   }
-}
-
-async function examine(
-  { variant, path: file, options, milliseconds, error }: ConvertedVariant,
-  evidence: Evidence,
-  context: ConversionContext,
-  onProgress: (share: number, message: string) => void
-): Promise<VariantResult> {
-  const base = {
-    variant,
-    ...(options === undefined ? {} : { converterOptions: options }),
-    ...(milliseconds === undefined ? {} : { converterMs: milliseconds })
-  }
-  if (file === undefined) {
-    const [firstLine = ''] = (error ?? '').split('\n')
-    const reason = `The converter failed: ${firstLine}`
-    return { ...base, state: 'failed', reason, runtimes: [], converterLog: error ?? '' }
-  }
-  onProgress(0, `comparing ${variant} with the original`)
-  const content = await readVariantFile(file)
-  const { sha256, bytes, inputs, outputs, operators } = content
-  const known = { ...base, path: file, sha256, bytes, inputs, outputs, operators }
-  const lost = lostNames(content, evidence.names)
-  if (lost !== undefined) return { ...known, state: 'failed', reason: lost, runtimes: [] }
-  const tolerance = context.request.tolerance?.[variant]
-  const proof = await proveVariant(variant, file, content, evidence, {
-    runtimes: context.runtimes,
-    goldenOutputsPath: context.work.file(`${variant}.golden-outputs.bin`),
-    onProgress,
-    ...(tolerance === undefined ? {} : { tolerance })
-  })
-  return { ...known, ...proof }
 }
 
 const describe = ({ name, dtype, shape }: PythonTensor): TensorDescription => ({
   name,
-  datatype: datatypeOf(dtype),
+  datatype: isArrayDtype(dtype) ? datatypeOf(dtype) : 'BYTES',
   shape
 })

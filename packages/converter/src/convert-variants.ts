@@ -1,6 +1,8 @@
 import { ConversionError } from './conversion-error.ts'
 import { type PythonListener, type PythonOptions, type PythonRequest, runPythonConverter } from './python-converter.ts'
-import type { VariantName } from './types.ts'
+
+/** Of these ends of its process, a variant dies alone. */
+const variantCrashes: readonly string[] = ['converter-crashed', 'converter-out-of-memory']
 
 /**
  * Runs the converter for all variants. TensorFlow's calibrator can end its process (it does for Keras LSTMs); a variant
@@ -13,16 +15,16 @@ export async function convertVariants(
   options: PythonOptions,
   listener: Omit<PythonListener, 'converting'>
 ): Promise<void> {
-  let left = request.variants
-  let current: VariantName | undefined
+  let left = request.recipes
+  let current: string | undefined
   let percent = 0
-  const finish = (variant: VariantName) => {
-    left = left.filter((each) => each !== variant)
+  const finish = (variant: string) => {
+    left = left.filter(({ name }) => name !== variant)
     current = undefined
   }
   const run = (resume: boolean) => {
     const start = percent
-    return runPythonConverter({ ...request, variants: left, resume }, options, {
+    return runPythonConverter({ ...request, recipes: left, resume }, options, {
       ...listener,
       progress: (event) => {
         // A process that resumes counts from 0 again.
@@ -39,11 +41,11 @@ export async function convertVariants(
     })
   }
 
-  for (let resume = false; ; resume = true) {
+  for (let resume = request.resume ?? false; ; resume = true) {
     try {
       return await run(resume)
     } catch (error) {
-      const crashed = error instanceof ConversionError && error.code === 'converter-crashed'
+      const crashed = error instanceof ConversionError && variantCrashes.includes(error.code)
       if (!crashed || current === undefined) throw error
       listener.variant({ variant: current, error: [error.message, ...error.lastLines].join('\n') })
       finish(current)

@@ -1,10 +1,11 @@
 import path from 'node:path'
 import { ConversionError } from './conversion-error.ts'
 import { convertTensorFlow } from './convert-tensorflow.ts'
+import { ConverterWorker } from './converter-worker.ts'
 import { passTflite } from './pass-tflite.ts'
 import { checkSourceFormat } from './source-format.ts'
 import { TrialRuntime } from './trial.ts'
-import type { ConversionDeps, ConversionRequest, ConversionResult } from './types.ts'
+import type { ConversionDeps, ConversionRequest, ConversionResult, Isolation } from './types.ts'
 import { WorkFolder } from './work-folder.ts'
 
 const defaultTimeLimitMs = 15 * 60_000
@@ -12,7 +13,7 @@ const defaultTimeLimitMs = 15 * 60_000
 /** What the steps of one conversion share. */
 export type ConversionContext = {
   request: ConversionRequest
-  deps: ConversionDeps
+  deps: ConversionDeps & { worker: ConverterWorker }
   work: WorkFolder
   /** Aborts at the time limit and when the caller cancels, with a ConversionError as its reason. */
   signal: AbortSignal
@@ -23,6 +24,8 @@ export type ConversionContext = {
   /** Runs a step and keeps its duration. */
   timed: <T>(step: string, run: () => Promise<T>) => Promise<T>
   timings: Record<string, number>
+  /** Is told how a process that runs the model is isolated. */
+  isolated: (isolation: Isolation) => void
 }
 
 /**
@@ -37,13 +40,17 @@ export async function convert(request: ConversionRequest, deps: ConversionDeps):
   await checkSourceFormat(absolute.sourcePath, absolute.format)
   const work = await WorkFolder.open(absolute.workDir)
   const limit = startLimit(deps)
+  // Not started before it is needed: a TFLite file is not converted.
+  const worker = deps.worker ?? newWorker(deps)
   const runtimes = deps.runtimes.map((name) => new TrialRuntime(name, runtimeOptions(name, deps), limit.signal))
   const now = deps.now ?? (() => performance.now())
+  const stopOwnWorker = async () => (worker === deps.worker ? undefined : worker.stop())
   const timings: Record<string, number> = {}
   let reached = 0
+  let isolation: Isolation | undefined
   const context: ConversionContext = {
     request: absolute,
-    deps,
+    deps: { ...deps, worker },
     work,
     signal: limit.signal,
     stop: limit.stop,
@@ -59,22 +66,30 @@ export async function convert(request: ConversionRequest, deps: ConversionDeps):
       timings[step] = Math.round(now() - started)
       return result
     },
-    timings
+    timings,
+    isolated: (how) => {
+      isolation = how
+    }
   }
   try {
     const steps = absolute.format === 'tflite' ? passTflite : convertTensorFlow
     const result = await context.timed('total', () => steps(context))
     context.progress('done', 100, 'done')
-    return result
+    return { ...result, ...(isolation === undefined ? {} : { isolation }) }
   } catch (error) {
+    await stopOwnWorker()
     await work.discard()
     // What a step says when it is stopped is less than why it was stopped.
     if (limit.signal.aborted && !(error instanceof ConversionError)) throw limit.signal.reason
     throw error
   } finally {
     limit.clear()
-    await Promise.all(runtimes.map((runtime) => runtime.close()))
+    await Promise.all([...runtimes.map((runtime) => runtime.close()), stopOwnWorker()])
   }
+}
+
+function newWorker({ python, onLog }: ConversionDeps): ConverterWorker {
+  return new ConverterWorker({ python, ...(onLog === undefined ? {} : { onLog }) })
 }
 
 function withAbsolutePaths(request: ConversionRequest): ConversionRequest {

@@ -1,9 +1,28 @@
 import { writeFile } from 'node:fs/promises'
 import { isQuantizedDtype, type QuantizedArray, quantize, type TensorSpec } from '@skerry/tflite'
 import { type ArrayData, elementsOf, type NamedArray, rows } from './array.ts'
-import { encodeGoldenOutputs, type GoldenOutput } from './goldens.ts'
+import { readGoldenImages } from './golden-images.ts'
+import { encodeGoldenInputs, encodeGoldenOutputs, type GoldenOutput } from './goldens.ts'
 import type { Trial } from './trial.ts'
-import type { NameMap } from './types.ts'
+import type { NameMap, Preprocessing } from './types.ts'
+
+/**
+ * Writes the samples that became golden inputs, and where they were images, some of those as they were uploaded.
+ *
+ * @param samples one [samples, ...] array per input.
+ * @param from `folder` holds the images that the converter kept, each named by its sample's number.
+ */
+export async function writeGoldenInputs(
+  path: string,
+  samples: readonly NamedArray[],
+  golden: readonly number[],
+  from?: { folder: string; preprocessing: Preprocessing }
+): Promise<void> {
+  const tensors = samples.map((array) => pickRows(array, golden))
+  const images =
+    from === undefined ? {} : { images: await readGoldenImages(from.folder, golden), preprocessing: from.preprocessing }
+  await writeFile(path, encodeGoldenInputs({ count: golden.length, tensors, ...images }))
+}
 
 /** Writes what a variant answered to the samples that became golden inputs. */
 export async function writeGoldenOutputs(

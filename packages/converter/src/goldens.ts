@@ -1,11 +1,15 @@
 import { type ArrayDtype, elementsOf, type NamedArray, rows, toNumbers } from './array.ts'
+import { type GoldenImages, packImages, unpackImages } from './golden-images.ts'
 import { decodeTensorBundle, encodeTensorBundle, TensorBundleError } from './tensor-bundle.ts'
 
 /** Inputs whose answers a variant must repeat wherever it runs, before it is served there. */
 export const GOLDEN_COUNT = 8
 
-/** One [count, ...] tensor per input of the original model, in its dtypes. */
-export type GoldenInputs = { count: number; tensors: NamedArray[] }
+/**
+ * One [count, ...] tensor per input of the original model, in its dtypes. Where the data came as images, some of the
+ * encoded images beside them, and how they became these tensors: so that a device can check its own way to them.
+ */
+export type GoldenInputs = { count: number; tensors: NamedArray[] } & GoldenImages
 
 export type GoldenOutput = {
   name: string
@@ -24,14 +28,17 @@ export type GoldenOutputs = {
   outputs: GoldenOutput[]
 }
 
-export const encodeGoldenInputs = ({ tensors }: GoldenInputs): Buffer =>
-  encodeTensorBundle(tensors, { golden: 'inputs' })
+export function encodeGoldenInputs(inputs: GoldenInputs): Buffer {
+  const { tensors, meta } = packImages(inputs)
+  return encodeTensorBundle([...inputs.tensors, ...tensors], { golden: 'inputs', ...meta })
+}
 
 /** @throws TensorBundleError */
 export function decodeGoldenInputs(bundle: Uint8Array): GoldenInputs {
   const { tensors, meta } = decodeTensorBundle(bundle)
   if (meta.golden !== 'inputs') throw new TensorBundleError('bad-header', 'The bundle does not hold golden inputs.')
-  return { count: countOf(tensors), tensors }
+  const { inputs, ...images } = unpackImages(tensors, meta)
+  return { count: countOf(inputs), tensors: inputs, ...images }
 }
 
 /** The golden input at `index`, as a runtime session takes it. */
@@ -95,18 +102,24 @@ function countOf(tensors: readonly NamedArray[]): number {
  * furthest from all that were picked. Samples with equal outputs would let a runtime pass that ignores its input.
  *
  * @param outputs one [samples, ...] array per output.
+ * @param among numbers of the samples to pick from, such as those whose images are at hand. Default: all.
  * @returns at most `count` sample numbers, in ascending order.
  */
-export function pickGoldenSamples(outputs: readonly NamedArray[], count: number = GOLDEN_COUNT): number[] {
+export function pickGoldenSamples(
+  outputs: readonly NamedArray[],
+  count: number = GOLDEN_COUNT,
+  among?: readonly number[]
+): number[] {
   const samples = outputs[0]?.shape[0] ?? 0
+  const candidates = among ?? Array.from({ length: samples }, (_, index) => index)
   const points = normalizedPoints(outputs, samples)
   const distance = (a: number, b: Float64Array) =>
     (points[a] as Float64Array).reduce((sum, value, at) => sum + (value - (b[at] as number)) ** 2, 0)
   const nearest = points.map((_, index) => distance(index, new Float64Array(points[0]?.length ?? 0)))
   const picked: number[] = []
-  while (picked.length < Math.min(count, samples)) {
+  while (picked.length < Math.min(count, candidates.length)) {
     let next = -1
-    for (let index = 0; index < samples; index++) {
+    for (const index of candidates) {
       if (picked.includes(index)) continue
       if (next < 0 || (nearest[index] as number) > (nearest[next] as number)) next = index
     }

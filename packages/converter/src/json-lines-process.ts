@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { ConversionError, type ConversionErrorCode } from './conversion-error.ts'
 
@@ -10,11 +10,7 @@ export type JsonLinesOptions = {
   /** The process's whole environment: it gets nothing of ours. */
   env: Record<string, string>
   cwd: string
-  /** Written to stdin as one line; stdin stays open until `isLast`, so that the process sees when we are gone. */
-  request?: unknown
   onEvent: (event: JsonEvent) => void
-  /** The event after which the process is to end by itself. Default: none, it ends when it likes. */
-  isLast?: (event: JsonEvent) => boolean
   onLog?: (line: string) => void
   /** Kills the process and everything it started. The reason becomes the error where it is a ConversionError. */
   signal?: AbortSignal
@@ -24,7 +20,6 @@ export type JsonLinesOptions = {
   title: string
 }
 
-const lastLineCount = 20
 const maxLineLength = 2000
 
 /**
@@ -35,11 +30,9 @@ const maxLineLength = 2000
 export async function runJsonLines(options: JsonLinesOptions): Promise<void> {
   const { signal, title, codes } = options
   signal?.throwIfAborted()
-  const lastLines: string[] = []
+  const lastLines = new LastLines()
   const log = (line: string) => {
-    const text = line.slice(0, maxLineLength)
-    lastLines.push(text)
-    if (lastLines.length > lastLineCount) lastLines.shift()
+    const text = lastLines.add(line)
     options.onLog?.(text)
   }
 
@@ -47,7 +40,7 @@ export async function runJsonLines(options: JsonLinesOptions): Promise<void> {
   const child = spawn(options.command, options.args, {
     cwd: options.cwd,
     env: options.env,
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     detached: true
   })
   let failure: unknown
@@ -58,16 +51,7 @@ export async function runJsonLines(options: JsonLinesOptions): Promise<void> {
   const onAbort = () => kill(signal?.reason)
   signal?.addEventListener('abort', onAbort, { once: true })
 
-  const ended = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
-    child.once('error', reject)
-    // Whatever it started must not outlive it, nor keep the pipes open.
-    child.once('exit', () => killGroup(child.pid))
-    child.once('close', (code, killedBy) => resolve({ code, signal: killedBy }))
-  })
-  child.stdin.on('error', (error: NodeJS.ErrnoException) => {
-    // A process that ended before it read its request: how it ended says more than the pipe does.
-    if (error.code !== 'EPIPE') log(`stdin: ${error.message}`)
-  })
+  const ended = endOf(child)
   createInterface({ input: child.stderr }).on('line', log)
   createInterface({ input: child.stdout }).on('line', (line) => {
     const event = parseEvent(line)
@@ -75,38 +59,43 @@ export async function runJsonLines(options: JsonLinesOptions): Promise<void> {
     if (failure !== undefined) return
     try {
       options.onEvent(event)
-      if (options.isLast?.(event)) child.stdin.end()
     } catch (error) {
       kill(error)
     }
   })
-  if (options.request === undefined) child.stdin.end()
-  else child.stdin.write(`${JSON.stringify(options.request)}\n`)
 
   try {
-    const exit = await ended
-    if (failure !== undefined) throw withLastLines(failure, lastLines)
-    if (exit.code === 0) return
-    const how = exit.signal === null ? `ended with exit code ${exit.code}` : `was ended by ${exit.signal}`
-    const words = lastLines.length === 0 ? '' : ` Its last words: ${lastLines.slice(-5).join(' | ')}`
-    throw new ConversionError(codes.crashed, `${title} ${how}.${words}`, { lastLines })
+    const { code, signal: killedBy } = await ended
+    if (failure !== undefined) throw lastLines.explain(failure)
+    if (code !== 0) throw lastLines.crash(codes.crashed, title, howEnded(code, killedBy))
   } catch (error) {
     if (error instanceof ConversionError || child.pid !== undefined) throw error
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new ConversionError(codes.unavailable, `${title} could not be started: ${reason}`, { cause: error })
+    throw notStarted(codes.unavailable, title, error)
   } finally {
     signal?.removeEventListener('abort', onAbort)
   }
 }
 
-function withLastLines(error: unknown, lastLines: readonly string[]): unknown {
-  // Only what stopped it from outside is explained by what it was doing.
-  if (!(error instanceof ConversionError) || error.code !== 'converter-timeout' || lastLines.length === 0) return error
-  const message = `${error.message} Its last words: ${lastLines.slice(-5).join(' | ')}`
-  return new ConversionError(error.code, message, { lastLines, cause: error })
+export type Exit = { code: number | null; signal: string | null }
+
+/** Resolves when a process is gone and all that it wrote was read; rejects when it could not be started. */
+export function endOf(child: ChildProcess): Promise<Exit> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    // Whatever it started must not outlive it, nor keep the pipes open.
+    child.once('exit', () => killGroup(child.pid))
+    child.once('close', (code, killedBy) => resolve({ code, signal: killedBy }))
+  })
 }
 
-function killGroup(pid: number | undefined): void {
+export const howEnded = (code: number | null, signal: string | null): string => signal ?? `exit code ${code}`
+
+export function notStarted(code: ConversionErrorCode, title: string, cause: unknown): ConversionError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new ConversionError(code, `${title} could not be started: ${reason}`, { cause })
+}
+
+export function killGroup(pid: number | undefined): void {
   if (pid === undefined) return
   try {
     process.kill(-pid, 'SIGKILL')
@@ -115,7 +104,7 @@ function killGroup(pid: number | undefined): void {
   }
 }
 
-function parseEvent(line: string): JsonEvent | undefined {
+export function parseEvent(line: string): JsonEvent | undefined {
   if (!line.startsWith('{')) return undefined
   try {
     const value = JSON.parse(line) as JsonEvent
@@ -123,5 +112,40 @@ function parseEvent(line: string): JsonEvent | undefined {
   } catch (error) {
     if (error instanceof SyntaxError) return undefined
     throw error
+  }
+}
+
+/** What a process said last, for whoever has to explain its end. */
+export class LastLines {
+  static readonly count = 20
+  readonly #lines: string[] = []
+
+  /** Returns the line as it is kept. */
+  add(line: string): string {
+    const text = line.slice(0, maxLineLength)
+    this.#lines.push(text)
+    if (this.#lines.length > LastLines.count) this.#lines.shift()
+    return text
+  }
+
+  get isEmpty(): boolean {
+    return this.#lines.length === 0
+  }
+
+  /** `how`: a signal's name or an exit code, in words. */
+  crash(code: ConversionErrorCode, title: string, how: string, before = ''): ConversionError {
+    const ended = how.startsWith('SIG') ? `was ended by ${how}` : `ended with ${how}`
+    return new ConversionError(code, `${before}${title} ${ended}.${this.#words()}`, { lastLines: this.#lines })
+  }
+
+  /** Adds them to what stopped a process from outside, which is explained by what it was doing. */
+  explain(error: unknown): unknown {
+    const explains = error instanceof ConversionError && error.code === 'converter-timeout'
+    if (!explains || error.lastLines.length > 0 || this.isEmpty) return error
+    return new ConversionError(error.code, `${error.message}${this.#words()}`, { lastLines: this.#lines, cause: error })
+  }
+
+  #words(): string {
+    return this.isEmpty ? '' : ` Its last words: ${this.#lines.slice(-5).join(' | ')}`
   }
 }

@@ -1,15 +1,16 @@
-import { copyFile, writeFile } from 'node:fs/promises'
+import { copyFile } from 'node:fs/promises'
 import { TfliteFormatError } from '@skerry/tflite'
 import { datatypeOf, elementsOf, isArrayDtype, type NamedArray } from './array.ts'
+import { contentHash } from './content-hash.ts'
 import { ConversionError } from './conversion-error.ts'
 import type { ConversionContext } from './convert.ts'
 import { generateSamples } from './generated-samples.ts'
-import { pickRows, writeGoldenOutputs } from './golden-samples.ts'
-import { encodeGoldenInputs, pickGoldenSamples } from './goldens.ts'
+import { writeGoldenInputs, writeGoldenOutputs } from './golden-samples.ts'
+import { pickGoldenSamples } from './goldens.ts'
 import { NpzError, readNpz } from './npz.ts'
 import type { Trial } from './trial.ts'
 import type { ConversionResult, NameMap, TensorDescription, VariantResult, VariantRuntimeResult } from './types.ts'
-import { readVariantFile, type VariantFile } from './variant-file.ts'
+import { readVariantFile, selectTfOperators, type VariantFile } from './variant-file.ts'
 
 const fileName = 'original.tflite'
 const goldenInputsName = 'golden-inputs.bin'
@@ -24,11 +25,13 @@ export async function passTflite(context: ConversionContext): Promise<Conversion
   const file = await readFileOrRefuse(path)
   const names: NameMap = { inputs: sameNames(file.inputs), outputs: sameNames(file.outputs) }
   const inputs = describeBorder(file, 'inputs')
-  const samples = await readSamples(request.evaluationPath, inputs)
+  const outputs = describeBorder(file, 'outputs')
+  const text = [...inputs, ...outputs].find(({ datatype }) => datatype === 'BYTES')
+  const samples = text === undefined ? await readSamples(request.evaluationPath, inputs) : []
 
   const runtimes: VariantRuntimeResult[] = []
   const trials: { runtime: { name: string; version: string }; trial: Trial }[] = []
-  for (const [index, runtime] of context.runtimes.entries()) {
+  for (const [index, runtime] of text === undefined ? context.runtimes.entries() : []) {
     const onSample = (done: number, count: number) => {
       const share = (index + done / count) / context.runtimes.length
       progress(`run on ${runtime.name}`, 10 + 85 * share, `sample ${done} of ${count}`)
@@ -46,8 +49,7 @@ export async function passTflite(context: ConversionContext): Promise<Conversion
   const [first] = trials
   const golden = first === undefined ? samplesFrom(samples) : pickGoldenSamples(first.trial.outputs)
   const goldenInputsPath = work.file(goldenInputsName)
-  const tensors = samples.map((array) => pickRows(array, golden))
-  await writeFile(goldenInputsPath, encodeGoldenInputs({ count: golden.length, tensors }))
+  await writeGoldenInputs(goldenInputsPath, samples, golden)
   const goldenOutputsPath = work.file(goldenOutputsName)
   if (first !== undefined)
     await writeGoldenOutputs(goldenOutputsPath, 'original', first.runtime, first.trial, names, golden)
@@ -55,15 +57,22 @@ export async function passTflite(context: ConversionContext): Promise<Conversion
   const { model: _, ...described } = file
   const variant: VariantResult = {
     variant: 'original',
-    ...judgeAlone(trials.map(({ trial }) => trial)),
+    ...judgeAlone(
+      trials.map(({ trial }) => trial),
+      notRun(file, text)
+    ),
     path,
     ...described,
     runtimes,
     ...(first === undefined ? {} : { goldenOutputsPath })
   }
+  const evaluation = request.evaluationPath === undefined ? undefined : await contentHash(request.evaluationPath)
   return {
+    source: { sha256: file.sha256, bytes: file.bytes, format: 'tflite' },
+    ...(evaluation === undefined ? {} : { evaluationSha256: evaluation.sha256 }),
+    versions: {},
     inputs,
-    outputs: describeBorder(file, 'outputs'),
+    outputs,
     names,
     converter: { name: 'none', version: '0', options: { source: 'tflite' } },
     variants: [variant],
@@ -88,6 +97,7 @@ const sameNames = (tensors: readonly { name: string }[]) => Object.fromEntries(t
 function describeBorder(file: VariantFile, side: 'inputs' | 'outputs'): TensorDescription[] {
   return file[side].map(({ name, datatype, shape, quantization }) => {
     const dtype = quantization === undefined ? datatype.toLowerCase().replace(/^fp/, 'float') : 'float32'
+    if (dtype === 'string') return { name, datatype: 'BYTES', shape }
     if (!isArrayDtype(dtype)) throw new ConversionError('not-a-model', `${name} is of type ${dtype}, which is not run.`)
     return { name, datatype: datatypeOf(dtype), shape }
   })
@@ -113,8 +123,15 @@ async function readSamples(path: string | undefined, inputs: readonly TensorDesc
 const samplesFrom = (samples: readonly NamedArray[]): number[] =>
   Array.from({ length: Math.min(8, samples[0]?.shape[0] ?? 0) }, (_, index) => index)
 
-function judgeAlone(trials: readonly Trial[]): Pick<VariantResult, 'state' | 'reason'> {
-  if (trials.length === 0) return { state: 'unproven', reason: 'No runtime here can run it.' }
+function notRun(file: VariantFile, text: TensorDescription | undefined): string {
+  const operators = selectTfOperators(file)
+  if (text !== undefined) return `${text.name} is text, which no runtime here takes.`
+  if (operators.length === 0) return 'No runtime here can run it.'
+  return `It needs TensorFlow's own operators (Select TF ops: ${operators.join(', ')}), which no runtime here has.`
+}
+
+function judgeAlone(trials: readonly Trial[], reason: string): Pick<VariantResult, 'state' | 'reason'> {
+  if (trials.length === 0) return { state: 'unproven', reason }
   for (const { outputs } of trials) {
     for (const { name, dtype, data } of outputs) {
       const isFloat = dtype === 'float32' || dtype === 'float64'

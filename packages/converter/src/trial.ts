@@ -9,11 +9,17 @@ import {
 } from '@skerry/runtimes'
 import { describeMissing, missingOperators } from '@skerry/runtimes/operators'
 import type { OperatorUse } from '@skerry/tflite'
-import { type ArrayDtype, arrayFromBytes, isArrayDtype, type NamedArray, rows } from './array.ts'
+import { type ArrayData, type ArrayDtype, isArrayDtype, type NamedArray, rows } from './array.ts'
 import type { NameMap } from './types.ts'
 
 /** What a variant answered on one runtime, under the original's names, dequantized: [samples, ...] per output. */
-export type Trial = { loaded: LoadedModel; outputs: NamedArray[]; p50Ms: number }
+export type Trial = {
+  loaded: LoadedModel
+  outputs: NamedArray[]
+  p50Ms: number
+  /** What it answered to the probes; the runtime's own words where it failed on them. */
+  probes?: NamedArray[] | { failed: string }
+}
 
 export type Refusal = { refused: string }
 
@@ -41,14 +47,15 @@ export class TrialRuntime {
 
   /**
    * Runs every sample through the file. Whatever the runtime cannot do is a refusal, with its reason; only the signal
-   * and faults of ours are thrown.
+   * and faults of ours are thrown. `probes` are run after the samples, and neither timed nor told to `onSample`.
    */
   async run(
     path: string,
     operators: readonly OperatorUse[],
     names: NameMap,
     samples: readonly NamedArray[],
-    onSample: (done: number, count: number) => void
+    onSample: (done: number, count: number) => void,
+    probes?: readonly NamedArray[]
   ): Promise<Trial | Refusal> {
     const missing = missingOperators(this.name, operators)
     try {
@@ -58,11 +65,27 @@ export class TrialRuntime {
       const loaded = await runtime.load(modelId, path, { threads: 1, signal: this.#signal })
       const session = new ModelSession(runtime, modelId, loaded, names)
       const answers = await runSamples(session, samples, this.#signal, onSample)
-      await runtime.unload(modelId)
-      return { loaded, ...answers }
+      if (probes === undefined) {
+        await runtime.unload(modelId)
+        return { loaded, ...answers }
+      }
+      const probed = await this.#probe(session, probes)
+      if (!('failed' in probed)) await runtime.unload(modelId)
+      return { loaded, ...answers, probes: probed }
     } catch (error) {
       this.#signal.throwIfAborted()
       if (error instanceof RuntimeError) return { refused: error.message }
+      throw error
+    }
+  }
+
+  async #probe(session: ModelSession, probes: readonly NamedArray[]): Promise<NamedArray[] | { failed: string }> {
+    try {
+      return (await runSamples(session, probes, this.#signal, () => undefined)).outputs
+    } catch (error) {
+      this.#signal.throwIfAborted()
+      // Its process may be gone: it was asked for more than the model can take.
+      if (error instanceof RuntimeError) return { failed: error.message }
       throw error
     }
   }
@@ -91,32 +114,35 @@ async function runSamples(
   onSample: (done: number, count: number) => void
 ): Promise<{ outputs: NamedArray[]; p50Ms: number }> {
   const count = samples[0]?.shape[0] ?? 0
-  const collected = new Map<string, SessionOutput[]>()
+  const collected = new Map<string, NamedArray>()
   const inferenceMs: number[] = []
   for (let index = 0; index < count; index++) {
     const inputs = new Map(samples.map((array) => [array.name, rows(array, index, index + 1)]))
     const { outputs, timings } = await session.run(inputs, { signal })
     for (const [name, output] of outputs) {
-      const all = collected.get(name)
-      if (all === undefined) collected.set(name, [output])
-      else all.push(output)
+      const all = collected.get(name) ?? emptyArray(name, output, count)
+      collected.set(name, all)
+      // Both are the same kind of array, which TypeScript cannot follow through the union.
+      const target = all.data as Float32Array
+      target.set(output.data as Float32Array, index * output.data.length)
     }
     inferenceMs.push(timings.inferenceMs)
     onSample(index + 1, count)
   }
   const warm = inferenceMs.slice(Math.min(warmUpSamples, Math.floor(count / 10))).sort((a, b) => a - b)
-  return {
-    outputs: [...collected].map(([name, parts]) => concatenate(name, parts)),
-    p50Ms: warm[Math.floor(warm.length / 2)] ?? Number.NaN
-  }
+  return { outputs: [...collected.values()], p50Ms: warm[Math.floor(warm.length / 2)] ?? Number.NaN }
 }
 
-function concatenate(name: string, parts: readonly SessionOutput[]): NamedArray {
-  const [first] = parts
-  const dtype: ArrayDtype = first !== undefined && isArrayDtype(first.dtype) ? first.dtype : 'float32'
-  const bytes = Buffer.concat(parts.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)))
+/** Room for all samples' answers, which may be most of the memory that there is: they are never there twice. */
+function emptyArray(name: string, { dtype, shape, data }: SessionOutput, count: number): NamedArray {
+  const known: ArrayDtype = isArrayDtype(dtype) ? dtype : 'float32'
+  const construct = data.constructor as new (length: number) => ArrayData
   // The batch of 1 that every variant has becomes the number of samples.
-  const [batch, ...rest] = first?.shape ?? []
-  const shape = [parts.length, ...(batch === 1 ? rest : (first?.shape ?? []))]
-  return { name, dtype, shape, data: arrayFromBytes(dtype, bytes) }
+  const [batch, ...rest] = shape
+  return {
+    name,
+    dtype: known,
+    shape: [count, ...(batch === 1 ? rest : shape)],
+    data: new construct(count * data.length)
+  }
 }

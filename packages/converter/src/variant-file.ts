@@ -1,16 +1,19 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { readTflite, type TensorSpec, type TfliteModel } from '@skerry/tflite'
+import { estimateModel, readTflite, type TensorSpec, type TfliteModel } from '@skerry/tflite'
 import type { NameMap, VariantResult, VariantTensor } from './types.ts'
+import { readVariantMetadata } from './variant-metadata.ts'
 
-export type VariantFile = Required<Pick<VariantResult, 'sha256' | 'bytes' | 'inputs' | 'outputs' | 'operators'>> & {
-  model: TfliteModel
-}
+export type VariantFile = Required<
+  Pick<VariantResult, 'sha256' | 'bytes' | 'inputs' | 'outputs' | 'operators' | 'estimate'>
+> &
+  Pick<VariantResult, 'metadata'> & { model: TfliteModel }
 
 /** Reads what a .tflite file is, without running it. @throws TfliteFormatError */
 export async function readVariantFile(path: string): Promise<VariantFile> {
   const content = await readFile(path)
   const model = readTflite(content)
+  const metadata = await readVariantMetadata(path, content)
   return {
     model,
     sha256: createHash('sha256').update(content).digest('hex'),
@@ -19,8 +22,15 @@ export async function readVariantFile(path: string): Promise<VariantFile> {
     outputs: borderTensors(model, 'outputs'),
     operators: model.operators
       .filter(({ count }) => count > 0)
-      .map(({ name, version, custom }) => ({ name, version, custom }))
+      .map(({ name, version, custom }) => ({ name, version, custom })),
+    estimate: estimateModel(model),
+    ...(metadata === undefined ? {} : { metadata })
   }
+}
+
+/** TensorFlow's own operators in a file, which no runtime here has. */
+export function selectTfOperators({ operators }: Pick<VariantFile, 'operators'>): string[] {
+  return operators.filter(({ name, custom }) => custom && name.startsWith('Flex')).map(({ name }) => name)
 }
 
 /** By signature name; by the tensors' own where the file has no signature. */

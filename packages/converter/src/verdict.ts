@@ -1,4 +1,11 @@
-import { accuracyOf, isTelling, type Labels } from './accuracy.ts'
+import {
+  type AccuracyChange,
+  type AccuracyFinding,
+  compareAccuracy,
+  findLoss,
+  isTelling,
+  type Labels
+} from './accuracy.ts'
 import { measureOutput, type OutputMeasure, type OutputSamples } from './parity.ts'
 import { MINIMUM_PROOF_SAMPLES } from './tolerances.ts'
 import type { Parity, ParityOutput, Tolerance, VariantState } from './types.ts'
@@ -8,59 +15,87 @@ export type Comparison = {
   reference: string
   data: 'uploaded' | 'generated'
   samples: number
-  tolerance: Tolerance
+  /** Of an output of whose decisions the share `decided` is clear. */
+  tolerance: (decided: number) => Tolerance
   outputs: { name: string; reference: OutputSamples; candidate: OutputSamples }[]
-  /** Labels of the first output; only for models with one. */
   labels?: Labels
+  /** Which output the labels are of. Default the first. */
+  labelledOutput?: number
 }
 
 export type Verdict = { outcome: 'passed' | 'rejected' | 'inconclusive'; reason?: string; parity: Parity }
+
+// An output of which less than this share can be compared tells too little of the model.
+const minComparable = 0.5
+// How far a constant output, such as a detector's anchors, may move: a share of its magnitude.
+const constantTolerance = 0.01
+
+type Finding = {
+  name: string
+  tolerance: Tolerance
+  measure: OutputMeasure
+  broken: string | undefined
+  blank: string | undefined
+  misses: Miss[]
+}
 
 /**
  * Judges one variant on one runtime.
  *
  * NaN, infinite and constant outputs refuse whatever the tolerance, unless the reference is so itself: then the data
- * tells nothing and the verdict is inconclusive. Where labels are given and the original does better than guessing, the
- * drop in accuracy decides in place of SNR and agreement; the maximum error still gates where the tolerance has one.
+ * tells nothing and the verdict is inconclusive. Beside outputs that can be compared, one that is constant by nature
+ * (a detector's anchors) only has to stay what it is.
+ *
+ * Where labels are given and the original does better than guessing, the drop in accuracy decides in place of that
+ * output's SNR and agreement. Only where it is so near to what is allowed that chance would decide (findLoss), do those
+ * decide after all. The maximum error still gates where the tolerance has one.
  */
 export function judge(comparison: Comparison): Verdict {
-  const { tolerance, labels, outputs } = comparison
+  const { labelledOutput = 0 } = comparison
   const accuracy = accuracyFor(comparison)
-  const labelsDecide = accuracy !== undefined && labels !== undefined && isTelling(accuracy.original, labels)
-  const findings = outputs.map(({ name, reference, candidate }) => {
+  const findings = comparison.outputs.map(({ name, reference, candidate }): Finding => {
     const measure = measureOutput(reference, candidate)
-    return { name, measure, broken: whatIsBroken(measure), missed: whatIsMissed(measure, tolerance) }
+    const tolerance = comparison.tolerance(measure.decided)
+    const misses = whatIsMissed(measure, tolerance, reference.integers === true)
+    const broken = whatIsBroken(measure, comparison.data)
+    return { name, tolerance, measure, broken, blank: whyBlank(measure), misses }
   })
   const parity: Parity = {
     reference: comparison.reference,
     data: comparison.data,
     samples: comparison.samples,
-    outputs: findings.map(({ name, measure, broken, missed }) => describe(name, measure, tolerance, broken, missed)),
-    ...(accuracy === undefined ? {} : { accuracy }),
+    outputs: findings.map(describe),
+    ...(accuracy === undefined ? {} : { accuracy: { original: accuracy.original, variant: accuracy.variant } }),
     passed: false
   }
 
   const broken = findings.flatMap(({ name, broken: why }) => (why === undefined ? [] : [`${name}: ${why}`]))
   if (broken.length > 0) return { outcome: 'rejected', reason: `${broken.join('; ')}.`, parity }
-  const blank = findings.find(({ measure }) => measure.constant.reference || measure.nonFinite.reference > 0)
+  const comparable = findings.filter(({ blank }) => blank === undefined)
+  const blank = findings.find((finding) => finding.blank !== undefined && !(comparable.length > 0 && stays(finding)))
   if (blank !== undefined) {
-    const what = blank.measure.nonFinite.reference > 0 ? 'NaN or infinite values' : 'the same for every sample'
-    const reason = `The original's output ${blank.name} is ${what}, so that nothing can be compared on this data.`
+    const reason = `The original's output ${blank.name} is ${blank.blank}, so that nothing can be compared on this data.`
     return { outcome: 'inconclusive', reason, parity }
   }
 
-  const missed = findings.flatMap(({ name, missed: misses }) =>
-    misses.filter(({ gate }) => !labelsDecide || gate === 'maximum').map(({ text }) => `${name}: ${text}`)
-  )
-  if (labelsDecide) missed.unshift(...accuracyMissed(accuracy, tolerance, comparison.samples))
+  const kept = accuracyFinding(comparison, accuracy, findings[labelledOutput]?.tolerance)
+  const missed = findings.flatMap(({ name, blank: why, misses }, index) => {
+    if (why !== undefined) return []
+    const overridden = index === labelledOutput && (kept?.finding === 'kept' || kept?.finding === 'lost')
+    return misses.filter(({ gate }) => !overridden || gate === 'maximum').map(({ text }) => `${name}: ${text}`)
+  })
+  if (kept?.finding === 'lost' || (kept?.finding === 'unclear' && missed.length > 0)) missed.unshift(kept.text)
   if (missed.length > 0) return { outcome: 'rejected', reason: `${missed.join('; ')}.`, parity }
   return { outcome: 'passed', parity: { ...parity, passed: true } }
 }
 
-/** The state of a variant from its verdicts on every runtime that can run it, the worst first in weight. */
-export function stateOf(verdict: Verdict): { state: VariantState; reason?: string } {
+/**
+ * The state of a variant from the worst of its verdicts. `unproven`: why the data proves nothing, where it does not.
+ */
+export function stateOf(verdict: Verdict, unproven?: string): { state: VariantState; reason?: string } {
   const { outcome, reason, parity } = verdict
   if (outcome !== 'passed') return { state: outcome, ...(reason === undefined ? {} : { reason }) }
+  if (unproven !== undefined) return { state: 'unproven', reason: unproven }
   if (parity.data === 'generated') {
     const text = 'Compared on generated data only, which finds what is broken and proves nothing: send evaluation data.'
     return { state: 'unproven', reason: text }
@@ -84,67 +119,80 @@ export function worst<T extends Verdict>(verdicts: readonly T[]): T | undefined 
   })[0]
 }
 
-function accuracyFor({ labels, outputs }: Comparison): { original: number; variant: number } | undefined {
-  const [output] = outputs
+function accuracyFor({ labels, outputs, labelledOutput = 0 }: Comparison): AccuracyChange | undefined {
+  const output = outputs[labelledOutput]
   if (labels === undefined || output === undefined) return undefined
-  return { original: accuracyOf(output.reference, labels), variant: accuracyOf(output.candidate, labels) }
+  return compareAccuracy(output.reference, output.candidate, labels)
 }
 
-function whatIsBroken({ nonFinite, constant }: OutputMeasure): string | undefined {
-  if (nonFinite.candidate > 0 && nonFinite.reference === 0) {
-    return `${nonFinite.candidate} of its values are NaN or infinite`
-  }
-  if (constant.candidate && !constant.reference) return 'it is the same for every input, while the original varies'
+/** Undefined where labels decide nothing. */
+function accuracyFinding(
+  { labels, samples }: Comparison,
+  accuracy: AccuracyChange | undefined,
+  { maxAccuracyDrop = 1 }: Tolerance = {}
+): { finding: AccuracyFinding; text: string } | undefined {
+  if (labels === undefined || accuracy === undefined || !isTelling(accuracy.original, labels)) return undefined
+  const finding = findLoss(accuracy, maxAccuracyDrop)
+  const words = `accuracy ${accuracy.original.toFixed(3)} -> ${accuracy.variant.toFixed(3)} on ${samples} labelled samples`
+  const chance = finding === 'unclear' ? '; so few cannot tell' : ''
+  return { finding, text: `${words} (a drop of at most ${maxAccuracyDrop} is allowed${chance})` }
+}
+
+function whatIsBroken({ nonFinite, constant }: OutputMeasure, data: Comparison['data']): string | undefined {
+  if (nonFinite.candidate > 0) return `${nonFinite.candidate} of its values are NaN or infinite, the original's are not`
+  // A good quantized variant may be constant on noise, as little as the original makes of it (structure.ts).
+  if (data === 'uploaded' && constant.candidate && !constant.reference)
+    return 'it is the same for every input, while the original varies'
   return undefined
 }
 
+function whyBlank({ nonFinite, constant, count }: OutputMeasure): string | undefined {
+  if (nonFinite.reference > (1 - minComparable) * count) return 'NaN or infinite for the most part'
+  if (constant.reference) return 'the same for every sample'
+  return undefined
+}
+
+const stays = ({ measure: { nonFinite, count, maxAbsError, magnitude } }: Finding): boolean =>
+  nonFinite.reference < count && maxAbsError <= constantTolerance * magnitude
+
 type Miss = { gate: 'snr' | 'maximum' | 'agreement'; text: string }
 
-function whatIsMissed(measure: OutputMeasure, tolerance: Tolerance): Miss[] {
+function whatIsMissed(measure: OutputMeasure, tolerance: Tolerance, integers: boolean): Miss[] {
   const { minSnrDb, maxAbsErrorOfRange, minAgreement } = tolerance
-  const misses: Miss[] = []
+  const snr: Miss[] = []
   if (minSnrDb !== undefined && !(measure.snrDb >= minSnrDb)) {
-    misses.push({ gate: 'snr', text: `SNR ${measure.snrDb.toFixed(1)} dB (at least ${minSnrDb})` })
+    snr.push({ gate: 'snr', text: `SNR ${measure.snrDb.toFixed(1)} dB (at least ${minSnrDb})` })
   }
   if (maxAbsErrorOfRange !== undefined && !(measure.maxAbsError <= maxAbsErrorOfRange * measure.range)) {
     const share = (measure.maxAbsError / measure.range).toExponential(1)
-    misses.push({ gate: 'maximum', text: `maximum error ${share} of the range (at most ${maxAbsErrorOfRange})` })
+    snr.push({ gate: 'maximum', text: `maximum error ${share} of the range (at most ${maxAbsErrorOfRange})` })
   }
+  const agreement: Miss[] = []
   if (minAgreement !== undefined && measure.agreement !== undefined && !(measure.agreement >= minAgreement)) {
-    misses.push({ gate: 'agreement', text: `agreement ${measure.agreement.toFixed(3)} (at least ${minAgreement})` })
+    const text = `agreement ${measure.agreement.toFixed(3)} (at least ${minAgreement})`
+    agreement.push({ gate: 'agreement', text })
   }
-  return misses
-}
-
-function accuracyMissed(
-  { original, variant }: { original: number; variant: number },
-  { maxAccuracyDrop }: Tolerance,
-  samples: number
-): string[] {
-  if (maxAccuracyDrop === undefined) return []
-  // Accuracies are multiples of 1/samples; half of that keeps rounding from deciding.
-  if (original - variant <= maxAccuracyDrop + 0.5e-9) return []
-  const drop = `${original.toFixed(3)} -> ${variant.toFixed(3)}`
-  return [`accuracy ${drop} on ${samples} labelled samples (a drop of at most ${maxAccuracyDrop} is allowed)`]
+  if (minAgreement !== undefined && measure.agreementTop5 !== undefined && !(measure.agreementTop5 >= minAgreement)) {
+    const text = `top-5 agreement ${measure.agreementTop5.toFixed(3)} (at least ${minAgreement})`
+    agreement.push({ gate: 'agreement', text })
+  }
+  // A class number has no distance, and a count cannot be off by less than one: the one measure or the other fits.
+  if (integers && (snr.length === 0 || (minAgreement !== undefined && agreement.length === 0))) return []
+  return [...snr, ...agreement]
 }
 
 const finite = (value: number): number | null => (Number.isFinite(value) ? value : null)
 
-function describe(
-  name: string,
-  measure: OutputMeasure,
-  tolerance: Tolerance,
-  broken: string | undefined,
-  missed: Miss[]
-): ParityOutput {
-  const comparable = !measure.constant.reference && measure.nonFinite.reference === 0
+function describe({ name, tolerance, measure, broken, blank, misses }: Finding): ParityOutput {
+  const { agreement, agreementTop5 } = measure
   return {
     name,
     snrDb: finite(measure.snrDb),
     maxAbsError: finite(measure.maxAbsError),
     meanAbsError: finite(measure.meanAbsError),
-    ...(measure.agreement === undefined ? {} : { agreement: measure.agreement }),
+    ...(agreement === undefined ? {} : { agreement }),
+    ...(agreementTop5 === undefined ? {} : { agreementTop5 }),
     tolerance,
-    passed: broken === undefined && comparable && missed.length === 0
+    passed: broken === undefined && blank === undefined && misses.length === 0
   }
 }

@@ -25,12 +25,14 @@ export type ZipEntry = {
 }
 
 const endBytes = 22
+const end64Bytes = 56
+const locator64Bytes = 20
 const entryBytes = 46
 const localBytes = 30
 const maxCommentBytes = 65535
 const maxDirectoryBytes = 64 << 20
 
-/** A zip archive opened for reading entry by entry (APPNOTE.TXT; stored and deflated, no zip64, no encryption). */
+/** A zip archive opened for reading entry by entry (APPNOTE.TXT; stored and deflated, zip64, no encryption). */
 export class ZipReader {
   readonly entries: readonly ZipEntry[]
   readonly #file: FileHandle
@@ -99,14 +101,32 @@ async function readDirectory(file: FileHandle, fileBytes: number): Promise<ZipEn
       ? new ZipError('truncated', 'The archive ends before its directory: it is truncated.')
       : new ZipError('not-a-zip', 'The file is not a zip archive.')
   }
-  const count = tail.readUInt16LE(at + 10)
-  const bytes = tail.readUInt32LE(at + 12)
-  const offset = tail.readUInt32LE(at + 16)
-  if (count === 0xffff || bytes === 0xffffffff || offset === 0xffffffff) {
-    throw new ZipError('unsupported', 'The archive uses zip64, which is not read.')
+  const end = {
+    count: tail.readUInt16LE(at + 10),
+    bytes: tail.readUInt32LE(at + 12),
+    offset: tail.readUInt32LE(at + 16)
   }
+  const isZip64 = end.count === 0xffff || end.bytes === 0xffffffff || end.offset === 0xffffffff
+  const { count, bytes, offset } = isZip64 ? await readEnd64(file, fileBytes, fileBytes - tailBytes + at) : end
   if (bytes > maxDirectoryBytes) throw new ZipError('too-large', `The archive's directory has ${bytes} bytes.`)
   return parseDirectory(await readAt(file, fileBytes, offset, bytes), count)
+}
+
+/** What does not fit into the end record stands in another before it, which a locator between the two points at. */
+async function readEnd64(file: FileHandle, fileBytes: number, endAt: number) {
+  const damaged = () => new ZipError('corrupt', "The archive's end is damaged.")
+  if (endAt < locator64Bytes) throw damaged()
+  const locator = await readAt(file, fileBytes, endAt - locator64Bytes, locator64Bytes)
+  if (locator.readUInt32LE(0) !== 0x07064b50) throw damaged()
+  const end = await readAt(file, fileBytes, readInteger64(locator, 8), end64Bytes)
+  if (end.readUInt32LE(0) !== 0x06064b50) throw damaged()
+  return { count: readInteger64(end, 32), bytes: readInteger64(end, 40), offset: readInteger64(end, 48) }
+}
+
+function readInteger64(buffer: Buffer, at: number): number {
+  const value = buffer.readBigUInt64LE(at)
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new ZipError('corrupt', `The archive says ${value}.`)
+  return Number(value)
 }
 
 function parseDirectory(directory: Buffer, count: number): ZipEntry[] {
@@ -121,17 +141,32 @@ function parseDirectory(directory: Buffer, count: number): ZipEntry[] {
     if (end > directory.length) throw new ZipError('corrupt', "The archive's directory is damaged.")
     const name = directory.toString('utf8', at + entryBytes, end)
     if (directory.readUInt16LE(at + 8) & 1) throw new ZipError('unsupported', `${name} is encrypted.`)
-    entries.push({
-      name,
-      method: directory.readUInt16LE(at + 10),
-      crc: directory.readUInt32LE(at + 16),
-      storedBytes: directory.readUInt32LE(at + 20),
-      bytes: directory.readUInt32LE(at + 24),
-      headerOffset: directory.readUInt32LE(at + 42)
-    })
-    at = end + directory.readUInt16LE(at + 30) + directory.readUInt16LE(at + 32)
+    const next = end + directory.readUInt16LE(at + 30) + directory.readUInt16LE(at + 32)
+    const [bytes, storedBytes, headerOffset] = sizesOf(directory.subarray(at, next), end - at)
+    const method = directory.readUInt16LE(at + 10)
+    entries.push({ name, method, crc: directory.readUInt32LE(at + 16), storedBytes, bytes, headerOffset })
+    at = next
   }
   return entries
+}
+
+/** Size, stored size and offset; those that do not fit follow in the extra field 1, in this order. */
+function sizesOf(entry: Buffer, extraAt: number): [number, number, number] {
+  const sizes: [number, number, number] = [entry.readUInt32LE(24), entry.readUInt32LE(20), entry.readUInt32LE(42)]
+  if (!sizes.includes(0xffffffff)) return sizes
+  const extraEnd = Math.min(entry.length, extraAt + entry.readUInt16LE(30))
+  for (let at = extraAt; at + 4 <= extraEnd; at += 4 + entry.readUInt16LE(at + 2)) {
+    if (entry.readUInt16LE(at) !== 1) continue
+    let value = at + 4
+    for (const [index, size] of sizes.entries()) {
+      if (size !== 0xffffffff) continue
+      if (value + 8 > extraEnd) throw new ZipError('corrupt', "The archive's directory is damaged.")
+      sizes[index] = readInteger64(entry, value)
+      value += 8
+    }
+    return sizes
+  }
+  return sizes
 }
 
 async function readAt(file: FileHandle, fileBytes: number, offset: number, length: number): Promise<Buffer> {

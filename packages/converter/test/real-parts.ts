@@ -25,9 +25,9 @@ export async function findLiteRt(): Promise<{ liteRtLibrary: string; liteRtVersi
   return { liteRtLibrary, liteRtVersion }
 }
 
-/** The folder of what make-models.py makes; it is made once for each version of that script. */
-export async function madeModels(): Promise<string> {
-  const script = path.join(here, 'make-models.py')
+/** The folder of what a script here makes; it is made once for each version of that script. */
+export async function madeModels(name = 'make-models.py'): Promise<string> {
+  const script = path.join(here, name)
   const hash = createHash('sha256').update(await readFile(script))
   const folder = path.join(root, '.tools/test-models', `converter-${hash.digest('hex').slice(0, 16)}`)
   if (existsSync(folder)) return folder

@@ -3,6 +3,7 @@ import { type Connection, type ConnectionOptions, openConnection } from './conne
 import { DeploymentRegistry } from './deployments.ts'
 import { DeviceRegistry } from './devices.ts'
 import { IdempotencyRegistry } from './idempotency.ts'
+import { KnownConversions } from './known-conversions.ts'
 import { MeasurementRegistry } from './measurements.ts'
 import { ModelRegistry } from './models.ts'
 
@@ -17,6 +18,7 @@ export * from './jobs-end.ts'
 export * from './jobs-read.ts'
 export * from './jobs-submit.ts'
 export * from './jobs-sweep.ts'
+export type { KnownConversion } from './known-conversions.ts'
 export type { LatencySeries } from './measurements.ts'
 export type { NewVariant, NewVersion } from './models.ts'
 export type { PageOf } from './paging.ts'
@@ -27,6 +29,7 @@ export type Registry = {
   access: AccessRegistry
   devices: DeviceRegistry
   models: ModelRegistry
+  knownConversions: KnownConversions
   deployments: DeploymentRegistry
   measurements: MeasurementRegistry
   idempotency: IdempotencyRegistry
@@ -41,6 +44,7 @@ export function openRegistry(options: ConnectionOptions): Registry {
     access: new AccessRegistry(db),
     devices: new DeviceRegistry(db),
     models: new ModelRegistry(db),
+    knownConversions: new KnownConversions(db),
     deployments: new DeploymentRegistry(db),
     measurements: new MeasurementRegistry(db),
     idempotency: new IdempotencyRegistry(db),

@@ -52,6 +52,7 @@ const toVariant = (row: VariantModel): Variant => ({
   ...optional('converter', row.converter as NonNullable<Variant['converter']> | null),
   ...optional('manifest', row.manifest as Manifest | null),
   ...optional('signature', row.signature),
+  ...optional('details', row.details as NonNullable<Variant['details']> | null),
   createdAt: row.createdAt.toISOString()
 })
 
@@ -151,7 +152,7 @@ export class ModelRegistry {
   async storeConversion(
     model: string,
     version: string,
-    result: Pick<ConversionResult, 'inputs' | 'outputs'>,
+    result: Pick<ConversionResult, 'inputs' | 'outputs' | 'signature'>,
     variants: NewVariant[]
   ): Promise<void> {
     await this.#db.prisma.$transaction([
@@ -162,7 +163,7 @@ export class ModelRegistry {
           outputs: result.outputs,
           signatures: [
             {
-              key: 'serving_default',
+              key: result.signature ?? 'serving_default',
               inputs: result.inputs.map((i) => i.name),
               outputs: result.outputs.map((o) => o.name)
             }
@@ -184,6 +185,7 @@ export class ModelRegistry {
           converter: json(variant.converter),
           manifest: json(variant.manifest),
           signature: variant.signature ?? null,
+          details: json(variant.details),
           jobId: variant.jobId,
           createdAt: new Date()
         }

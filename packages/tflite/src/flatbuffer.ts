@@ -87,6 +87,12 @@ export class FlatBuffer {
     return position + relative
   }
 
+  /** A view on the file's own bytes. */
+  bytes(position: number, length: number): Uint8Array {
+    this.check(position, length)
+    return this.#bytes.subarray(position, position + length)
+  }
+
   text(position: number, length: number): string {
     this.check(position, length)
     this.spend(length)
@@ -169,6 +175,12 @@ export class Table {
   tableAt(slot: number, index: number): Table | undefined {
     const { start, length } = this.#vector(slot, 4)
     return index < 0 || index >= length ? undefined : new Table(this.#file, this.#file.offsetAt(start + 4 * index))
+  }
+
+  /** The bytes of a vector of bytes, as a view; empty when it is absent. */
+  bytes(slot: number): Uint8Array {
+    const { start, length } = this.#vector(slot, 1)
+    return this.#file.bytes(start, length)
   }
 
   int32s(slot: number): number[] {

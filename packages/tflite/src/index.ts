@@ -1,7 +1,17 @@
 export { builtinOperators } from './builtin-operators.ts'
 export { elementCount, tensorBytes } from './dtype.ts'
+export { estimateModel, type ModelEstimate } from './estimate.ts'
 export { TfliteFormatError, type TfliteFormatErrorCode, tfliteFormatErrorCodes } from './format-error.ts'
+export {
+  readStandardMetadata,
+  readTfliteMetadata,
+  type StandardMetadata,
+  type TensorMetadata
+} from './metadata.ts'
 export type {
+  GraphNode,
+  GraphSpec,
+  GraphTensor,
   OperatorUse,
   Quantization,
   SignatureSpec,

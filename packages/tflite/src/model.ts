@@ -57,7 +57,37 @@ export type OperatorUse = {
   count: number
 }
 
-export type SubgraphSpec = { name: string; inputs: TensorSpec[]; outputs: TensorSpec[] }
+/** What a memory and work estimate needs to know of a tensor. */
+export type GraphTensor = {
+  dtype: TfliteDtype
+  /** A dynamic dimension counts as 1. */
+  shape: number[]
+  /** The file holds its value. */
+  constant: boolean
+  /** Keeps its value from one inference to the next. */
+  variable: boolean
+}
+
+export type GraphNode = {
+  /** The builtin's name, or the custom code. */
+  operator: string
+  custom: boolean
+  /** Numbers of tensors; -1 where an optional input is left out. */
+  inputs: number[]
+  outputs: number[]
+  /** Numbers of the subgraphs that it runs, such as condition and body of WHILE. */
+  calls: number[]
+}
+
+export type GraphSpec = {
+  tensors: GraphTensor[]
+  inputs: number[]
+  outputs: number[]
+  /** In the order in which a runtime runs them. */
+  nodes: GraphNode[]
+}
+
+export type SubgraphSpec = { name: string; inputs: TensorSpec[]; outputs: TensorSpec[]; graph: GraphSpec }
 
 export type TfliteModel = {
   schemaVersion: number

@@ -2,7 +2,16 @@ import { builtinOperators } from './builtin-operators.ts'
 import { dtypesByCode } from './dtype.ts'
 import { FlatBuffer, type Table } from './flatbuffer.ts'
 import { TfliteFormatError } from './format-error.ts'
-import type { OperatorUse, Quantization, SignatureSpec, SubgraphSpec, TensorSpec, TfliteModel } from './model.ts'
+import type {
+  GraphSpec,
+  OperatorUse,
+  Quantization,
+  SignatureSpec,
+  SubgraphSpec,
+  TensorSpec,
+  TfliteModel
+} from './model.ts'
+import { readGraph } from './read-graph.ts'
 
 // Field numbers of the TFLite schema (version 3), per table.
 const model = { version: 0, operatorCodes: 1, subgraphs: 2, description: 3, buffers: 4, signatures: 7 } as const
@@ -30,7 +39,11 @@ export function readTflite(bytes: Uint8Array): TfliteModel {
   const file = new FlatBuffer(bytes)
   const root = file.root('TFL3')
   const operators = [...root.tables(model.operatorCodes)].map(readOperatorCode)
-  const subgraphs = [...root.tables(model.subgraphs)].map((table) => readSubgraph(table, operators))
+  const bufferSizes = readBufferSizes(root, bytes.byteLength)
+  const tables = [...root.tables(model.subgraphs)]
+  const subgraphs = tables.map((table) => {
+    return readSubgraph(table, operators, readGraph(table, operators, bufferSizes, tables.length))
+  })
   const main = subgraphs[0]
   if (main === undefined) throw new TfliteFormatError('bad-value', 'no subgraph')
   return {
@@ -41,7 +54,7 @@ export function readTflite(bytes: Uint8Array): TfliteModel {
     subgraphs: subgraphs.map((each) => each.spec),
     signatures: [...root.tables(model.signatures)].map((table) => readSignature(table, subgraphs)),
     operators: mergeOperators(operators),
-    bufferBytes: sumBuffers(root, bytes.byteLength)
+    bufferBytes: bufferSizes.reduce((sum, size) => sum + size, 0)
   }
 }
 
@@ -55,7 +68,7 @@ function readOperatorCode(table: Table): OperatorUse {
   return { name: table.string(operatorCode.custom) ?? '', version, custom: true, count: 0 }
 }
 
-function readSubgraph(table: Table, operators: OperatorUse[]): Subgraph {
+function readSubgraph(table: Table, operators: OperatorUse[], graph: GraphSpec): Subgraph {
   for (const each of table.tables(subgraph.operators)) {
     const index = each.uint32(operator.opcodeIndex, 0)
     const use = operators[index]
@@ -77,7 +90,8 @@ function readSubgraph(table: Table, operators: OperatorUse[]): Subgraph {
   const spec = {
     name: table.string(subgraph.name) ?? '',
     inputs: inputs.map(specOf),
-    outputs: outputs.map(specOf)
+    outputs: outputs.map(specOf),
+    graph
   }
   return { spec, inputs, outputs }
 }
@@ -155,18 +169,13 @@ function mergeOperators(operators: OperatorUse[]): OperatorUse[] {
   return [...merged.values()]
 }
 
-function sumBuffers(root: Table, fileBytes: number): number {
-  let sum = 0
-  for (const each of root.tables(model.buffers)) {
+function readBufferSizes(root: Table, fileBytes: number): number[] {
+  return [...root.tables(model.buffers)].map((each) => {
     const size = each.uint64(buffer.size, 0)
     const offset = each.uint64(buffer.offset, 0)
     // Files past 2 GiB keep their weights behind the FlatBuffer; offsets 0 and 1 mean that this buffer does not.
-    if (offset > 1) {
-      if (offset + size > fileBytes) throw new TfliteFormatError('truncated', `buffer of ${size} bytes at ${offset}`)
-      sum += size
-    } else {
-      sum += each.vectorLength(buffer.data, 1)
-    }
-  }
-  return sum
+    if (offset <= 1) return each.vectorLength(buffer.data, 1)
+    if (offset + size > fileBytes) throw new TfliteFormatError('truncated', `buffer of ${size} bytes at ${offset}`)
+    return size
+  })
 }

@@ -13,7 +13,7 @@ export type JobContext = {
   /** Milliseconds on the agent's clock when the assignment came. */
   receivedAtMs: number
   signal: AbortSignal
-  progress: (stage: string, percent: number, message: string) => void
+  progress: (stage: string, percent: number, message: string, log?: readonly string[]) => void
 }
 
 export type JobExecutor<Kind extends Assignment['kind']> = (

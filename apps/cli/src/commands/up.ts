@@ -4,7 +4,6 @@ import { Listr, ListrLogger, type ListrTask, ProcessOutput } from 'listr2'
 import type { ApiClient } from '../api-client.ts'
 import { CliError } from '../cli-error.ts'
 import type { CliConfig } from '../config.ts'
-import { converterStampOf } from '../example/converter-stamp.ts'
 import { deviceTable, summary, variantTable } from '../example/report.ts'
 import { MEMBERS, WorkedExample } from '../example/worked-example.ts'
 import { LocalStack } from '../stack/local-stack.ts'
@@ -83,8 +82,7 @@ function startTasks(config: CliConfig, stack: LocalStack, signal: AbortSignal): 
       context.client = await stack.startControlPlane()
       const { python = '' } = config.tools ?? {}
       const { client } = context
-      const converterStamp = await converterStampOf()
-      context.example = new WorkedExample({ client, python, dataDir: config.dataDir, converterStamp, signal })
+      context.example = new WorkedExample({ client, python, dataDir: config.dataDir, signal })
       return stack.url
     }),
     step('Agents', async ({ client }) => {

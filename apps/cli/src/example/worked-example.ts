@@ -1,16 +1,7 @@
 import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import {
-  type ConversionRequest,
-  canonicalJson,
-  type Deployment,
-  type Device,
-  type Job,
-  type Variant,
-  type Version
-} from '@skerry/contracts'
+import type { ConversionRequest, ConversionResult, Deployment, Device, Job, Variant, Version } from '@skerry/contracts'
 import { buildExampleModel, type ExampleModel } from '@skerry/converter'
 import type { ApiClient } from '../api-client.ts'
 import { CliError } from '../cli-error.ts'
@@ -30,16 +21,8 @@ export type ExampleDeps = {
   client: ApiClient
   python: string
   dataDir: string
-  /** Changes with the converter: what another one made is not kept. */
-  converterStamp: string
   signal: AbortSignal
 }
-
-const requestStamp = (route: string, request: ConversionRequest): string =>
-  createHash('sha256')
-    .update(`${route} ${canonicalJson(request)}`)
-    .digest('hex')
-    .slice(0, 24)
 
 /** The practice's worked example, a step a method; everything goes through the control plane's public interface. */
 export class WorkedExample {
@@ -87,7 +70,7 @@ export class WorkedExample {
       ...(calibration === 'noise' ? { suffix: 'noise' } : {})
     }
     const route = `/models/${MODEL}/versions/${member.version}`
-    const { id, kept } = await this.#requestConversion(`${route}/conversions`, request)
+    const { id } = await client.post<Job>(`${route}/conversions`, request)
     const job = await client.ended(id, ({ state, progress }) =>
       say(progress === undefined ? state : `${Math.round(progress.percent)} % ${progress.message}`)
     )
@@ -97,20 +80,8 @@ export class WorkedExample {
       (variant) => variant.variant.endsWith('-noise') === (calibration === 'noise')
     )
     const words = made.map((variant) => `${variant.variant} ${variant.state}`).join(', ')
-    return kept ? `${words} (kept from an earlier run)` : words
-  }
-
-  /**
-   * The same conversion of the same source by the same converter is the same job, also in the next run; only one that
-   * did not succeed is asked for again.
-   */
-  async #requestConversion(route: string, request: ConversionRequest): Promise<{ id: string; kept: boolean }> {
-    const { client, converterStamp } = this.#deps
-    for (let attempt = 1; ; attempt++) {
-      const headers = { 'idempotency-key': `example-${converterStamp}-${requestStamp(route, request)}-${attempt}` }
-      const job = await client.post<Job>(route, request, headers)
-      if (job.endedAt === null || job.state === 'succeeded') return { id: job.id, kept: job.endedAt !== null }
-    }
+    const { known = [] } = job.result as ConversionResult
+    return known.length === 0 ? words : `${words} (${known.length} known from an earlier run)`
   }
 
   async variants(member: Member): Promise<Variant[]> {

@@ -21,7 +21,8 @@ export async function sendBlob(
   blobs: BlobStore,
   sha256: string,
   request: FastifyRequest,
-  reply: FastifyReply
+  reply: FastifyReply,
+  contentType = 'application/octet-stream'
 ): Promise<FastifyReply> {
   const found = await blobs.stat(sha256)
   if (found === null) throw new SkerryError('blob-unknown', `No blob has the hash ${sha256}`)
@@ -33,7 +34,7 @@ export async function sendBlob(
   if (request.headers['if-none-match'] === etag) return reply.code(304).send()
   const ifRange = request.headers['if-range']
   const range = ifRange === undefined || ifRange === etag ? parseRange(request.headers.range, found.bytes) : null
-  reply.type('application/octet-stream')
+  reply.type(contentType)
   if (range === null) return reply.header('content-length', found.bytes).send(blobs.read(sha256))
   return reply
     .code(206)

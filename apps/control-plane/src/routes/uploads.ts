@@ -83,4 +83,24 @@ export default async function uploads(app: App, { engine }: RouteOptions): Promi
       return sendBlob(blobs, found.sha256, request, reply)
     }
   )
+
+  app.get(
+    '/models/:model/versions/:version/variants/:variant/report.:format',
+    {
+      schema: {
+        tags: ['models'],
+        summary: 'The report of the conversion that made this variant, for people (html) or programs (json)',
+        params: Type.Object({ model: Name, version: Name, variant: Name, format: Type.Enum(['html', 'json']) })
+      }
+    },
+    async (request, reply) => {
+      const { model, version, variant, format } = request.params
+      const report = (await registry.models.variant(model, version, variant)).details?.report
+      if (report === undefined) throw new SkerryError('blob-unknown', `${variant} has no report: convert it again`)
+      // A device wrote it: it is shown, and runs nothing.
+      reply.header('content-security-policy', "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+      const type = format === 'html' ? 'text/html; charset=utf-8' : 'application/json'
+      return sendBlob(blobs, report[format], request, reply, type)
+    }
+  )
 }

@@ -1,73 +1,89 @@
-"""Unpacks a SavedModel from a zip or tar archive that nobody vouches for."""
+"""Unpacks zip and tar archives that nobody vouches for: models, and what comes with them.
 
-import stat
-import tarfile
+What headers say is checked before anything is written, and nothing that they say is believed: the bytes are counted while
+they are unpacked. Zip archives tell everything first, tar archives an entry at a time.
+"""
+
+import gzip
+import shutil
 import zipfile
-from pathlib import Path, PurePosixPath
 
-from skerry_converter.protocol import ConversionFailure
+from skerry_converter.archive_limits import CHUNK, Budget, CountingReader, safe_path, unsafe_entry
+from skerry_converter.archive_tar import tar_entries
+from skerry_converter.archive_zip import zip_entries
+from skerry_converter.protocol import ConversionFailure, last_words, limit_of
 
-MAXIMUM_BYTES = 8 << 30
-MAXIMUM_FILES = 20_000
-CHUNK = 1 << 20
+_GZIP, _TAR, _TAR_AT = b"\x1f\x8b", b"ustar", 257
 
 
-def unpack_saved_model(archive, target):
-    """Unpacks into the new folder `target` and returns the folder that holds saved_model.pb."""
+def unpack(archive, target):
+    """Unpacks into the new folder `target`; after a failure it is gone again.
+
+    @raises ConversionFailure `unsafe-archive` for entries that are refused, `not-a-model` for what cannot be read
+    """
     target.mkdir()
     try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                _unpack(target, [_zip_entry(opened, info) for info in opened.infolist()])
-        else:
-            with tarfile.open(archive) as opened:
-                _unpack(target, (_tar_entry(opened, member) for member in opened))
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-        raise ConversionFailure("not-a-model", f"The archive is damaged: {error}") from error
-    found = sorted(target.rglob("saved_model.pb"), key=lambda path: len(path.parts))
-    if not found:
-        raise ConversionFailure("not-a-model", "The archive holds no saved_model.pb.")
-    return found[0].parent
+        with open(archive, "rb") as file:
+            _unpack(file, archive, target)
+    except BaseException as error:
+        shutil.rmtree(target, ignore_errors=True)
+        # The readers of zip and tar files, on damaged ones, raise almost anything.
+        if not isinstance(error, Exception) or isinstance(error, ConversionFailure) or limit_of(error):
+            raise
+        raise ConversionFailure("not-a-model", f"The archive is damaged: {last_words(error)}") from error
 
 
-def _zip_entry(opened, info):
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise _unsafe(info.filename, "is neither a file nor a folder")
-    return info.filename, None if info.is_dir() else lambda: opened.open(info)
+def find_in(folder, name):
+    """The folder nearest to the top that holds a file of this name, or None."""
+    found = sorted(folder.rglob(name), key=lambda path: (len(path.parts), str(path)))
+    return next((path.parent for path in found if path.is_file()), None)
 
 
-def _tar_entry(opened, member):
-    if not (member.isreg() or member.isdir()):
-        raise _unsafe(member.name, "is neither a file nor a folder")
-    return member.name, None if member.isdir() else lambda: opened.extractfile(member)
+def is_archive(path):
+    with open(path, "rb") as file:
+        head = file.read(_TAR_AT + len(_TAR))
+    return head[:2] == _GZIP or head[_TAR_AT:] == _TAR or zipfile.is_zipfile(path)
 
 
-def _unpack(target, entries):
-    left = MAXIMUM_BYTES
-    for count, (name, open_entry) in enumerate(entries, 1):
-        if count > MAXIMUM_FILES:
-            raise _unsafe(name, f"is entry number {count}; {MAXIMUM_FILES} are allowed")
-        path = target / _inside(name)
+def _unpack(file, archive, target):
+    head = file.read(_TAR_AT + len(_TAR))
+    file.seek(0)
+    budget = Budget(archive.stat().st_size)
+    if head[:2] == _GZIP:
+        with gzip.open(file) as unzipped:
+            _write(target, tar_entries(CountingReader(unzipped, budget)), budget)
+    elif head[_TAR_AT:] == _TAR:
+        _write(target, tar_entries(CountingReader(file, budget)), budget)
+    elif zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as opened:
+            _write(target, zip_entries(opened, file, budget), budget)
+    else:
+        raise ConversionFailure("not-a-model", "The file is no zip, tar or tar.gz archive.")
+
+
+def _write(target, entries, budget):
+    """`entries`: (name, function that opens the content, or None for a folder)."""
+    kinds = {}
+    for name, open_entry in entries:
+        budget.count_entry(name)
+        relative = safe_path(name)
+        _refuse_twice(kinds, relative, name, open_entry is None)
+        path = target / relative
         if open_entry is None:
             path.mkdir(parents=True, exist_ok=True)
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        # "x": a name that comes twice is refused instead of written over. Sizes in headers are not believed.
         with open_entry() as source, open(path, "xb") as copy:
             while chunk := source.read(CHUNK):
-                left -= len(chunk)
-                if left < 0:
-                    raise _unsafe(name, f"makes it larger than {MAXIMUM_BYTES} bytes")
+                budget.count_bytes(name, len(chunk))
                 copy.write(chunk)
 
 
-def _inside(name):
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name:
-        raise _unsafe(name, "leaves the archive")
-    return Path(*path.parts)
-
-
-def _unsafe(name, why):
-    return ConversionFailure("unsafe-archive", f"The archive's entry {name!r} {why}.")
+def _refuse_twice(kinds, relative, name, is_folder):
+    """`kinds`: path to whether it is a folder. Folders may be named often; a file once, and nothing inside of it."""
+    for parent in relative.parents:
+        if not kinds.setdefault(parent, True):
+            raise unsafe_entry(name, f"is inside of {str(parent)!r}, which is a file")
+    if relative in kinds and not (is_folder and kinds[relative]):
+        raise unsafe_entry(name, "comes twice")
+    kinds[relative] = is_folder

@@ -1,4 +1,4 @@
-"""The SavedModel that the converter and the reference engine read: a fixed batch of 1, and names that stay."""
+"""The SavedModel that the converter and the reference engine read: a batch of 1 (or an open one), and names that stay."""
 
 from skerry_converter.protocol import ConversionFailure
 
@@ -20,6 +20,15 @@ def fixed_shape(tensor, data):
             )
         return [1, *data[tensor.name].shape[1:]]
     return [1, *shape[1:]]
+
+
+def open_batch(tensor, fixed):
+    """The shape with the batch left open, where the model itself leaves it open."""
+    if tensor.shape[0] != -1:
+        raise ConversionFailure(
+            "converter-failed", f"Input {tensor.name} has a batch of {tensor.shape[0]}, and none that could be left open."
+        )
+    return [None, *fixed[1:]]
 
 
 def export(source, shapes, path):
@@ -47,3 +56,23 @@ def export(source, shapes, path):
     if any(id(outside) not in handles for outside, _ in graph.captures):
         module.source = source.trackable
     tf.saved_model.save(module, str(path), signatures={SIGNATURE: function})
+
+
+def exported_weights(path):
+    """Elements of the exported variables whose values differ among themselves: those a converted file has to hold.
+
+    Equal values become no constant of their size in every file; state such as a random generator's is small.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    prefix = str(path / "variables" / "variables")
+    if not (path / "variables" / "variables.index").exists():
+        return 0
+    reader = tf.train.load_checkpoint(prefix)
+    count = 0
+    for name in reader.get_variable_to_shape_map():
+        value = reader.get_tensor(name) if name.endswith("VARIABLE_VALUE") else None
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size > 1 and np.ptp(value) > 0:
+            count += value.size
+    return count

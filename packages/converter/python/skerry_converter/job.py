@@ -1,37 +1,45 @@
-"""One conversion, from the source file to the variants and to what they are compared with.
+"""The requests that a converter process answers, and the conversion among them: from the source file to the variants
+and to what they are compared with.
 
-Request: {id, sourcePath, format: keras|h5|savedmodel, variants, calibrationPath?, evaluationPath?, workDir, resume?}.
-`resume` is true where an earlier process exported the model into the same workDir and died in a variant: then neither
-`described` nor `exported` is emitted again.
+Request `convert`: {id, kind, sourcePath, format, recipes, calibrationPath?, calibrationTake?, evaluationPath?,
+preprocessing?, labels?, signature?, workDir, withReference?, resume?}; a recipe as Recipe in src/types.ts.
+`calibrationTake: {from, to}` picks some of the calibration samples. `withReference: false`: only variants are wanted,
+nothing that they are compared with. `resume` is true where an earlier process exported the model into the same workDir
+and died in a variant: then neither `described` nor `exported` is emitted again.
 Events, beside those of protocol.py:
-  described   {inputs, outputs, names, reference, converter}
-  exported    {exportPath, samplesPath, referencePath, data: uploaded|generated}
+  described   {inputs, outputs, names, reference, converter, signature?, signatures?, versions}
+  exported    {exportPath, samplesPath, referencePath, data: uploaded|generated, probesPath?, probesReferencePath?,
+              goldenImages?}; the paths of samples, reference and probes are absent without a reference
   converting  {variant}
-  variant     {variant, path, options, milliseconds} or {variant, error}
+  attempt     {variant, way, outcome: converted|failed, milliseconds, error?} (attempts.py); one of the same way replaces
+              the one before, which said that the process ended in it
+  variant     {variant, path, options, milliseconds} or {variant, error}; `variant` is the recipe's name
 """
 
-import time
-from dataclasses import replace
 from pathlib import Path
 
+from skerry_converter import layers
+from skerry_converter.content_hash import content_hash
 from skerry_converter.export import export, fixed_shape
-from skerry_converter.keras_model import load_keras
-from skerry_converter.protocol import last_words
+from skerry_converter.make_variant import VariantMaker
+from skerry_converter.reference import fixed_tensors, write_evidence
 from skerry_converter.samples import generate_samples, read_samples
-from skerry_converter.saved_model import load_saved_model
-from skerry_converter.variants import CALIBRATED, convert_variant
-
-REFERENCE_BATCH = 16
+from skerry_converter.source_loader import load
+from skerry_converter.variants import CALIBRATED
+from skerry_converter.versions import package_versions
 
 
 def convert(request, events):
     work = Path(request["workDir"])
     resume = request.get("resume", False)
+    recipes = request["recipes"]
     events.progress("start", 0, "loading TensorFlow")
     import tensorflow as tf
 
     events.progress("load", 8, "reading the model")
-    source = _load(Path(request["sourcePath"]), request["format"], work)
+    source_path = Path(request["sourcePath"])
+    source = load(source_path, request["format"], work, request.get("signature"))
+    versions = package_versions()
     if not resume:
         events.emit(
             "described",
@@ -40,95 +48,58 @@ def convert(request, events):
             names=source.names(),
             reference={"name": source.engine, "version": source.version},
             converter={"name": "tf.lite.TFLiteConverter", "version": tf.__version__},
+            versions=versions,
+            **({} if source.signature is None else {"signature": source.signature}),
+            **({} if source.signatures is None else {"signatures": source.signatures}),
         )
 
-    evaluation, labels, calibration = None, None, None
-    if request.get("evaluationPath"):
-        evaluation, labels = read_samples(request["evaluationPath"], source.inputs, "evaluation")
-    if request.get("calibrationPath"):
-        calibration, _ = read_samples(request["calibrationPath"], source.inputs, "calibration")
+    def read(field, what):
+        path = request.get(field)
+        if not path:
+            return None, None, None
+        return read_samples(path, source.inputs, what, request.get("preprocessing"), request.get("labels"))
+
+    evaluation, labels, images = read("evaluationPath", "evaluation")
+    calibration, _, _ = read("calibrationPath", "calibration")
+    take = request.get("calibrationTake")
+    if take is not None and calibration is not None:
+        calibration = {name: array[take["from"] : take["to"]] for name, array in calibration.items()}
     shown = evaluation if evaluation is not None else calibration
     shapes = [fixed_shape(tensor, shown) for tensor in source.inputs]
-    fixed = [replace(tensor, shape=shape) for tensor, shape in zip(source.inputs, shapes, strict=True)]
 
     export_path = work / "export"
     if not resume:
         events.progress("export", 12, "exporting with a batch of 1")
         export(source, shapes, export_path)
-        samples = evaluation if evaluation is not None else generate_samples(fixed)
-        reference = _run_original(source, samples, lambda share, text: events.progress("reference", 18 + 12 * share, text))
-        samples_path, reference_path = work / "samples.npz", work / "reference.npz"
-        _write(samples_path, samples, {} if labels is None else {"y": labels})
-        _write(reference_path, reference)
-        events.emit(
-            "exported",
-            exportPath=str(export_path),
-            samplesPath=str(samples_path),
-            referencePath=str(reference_path),
-            data="generated" if evaluation is None else "uploaded",
-        )
+        paths = {}
+        if request.get("withReference", True):
+            paths = write_evidence(source, shapes, evaluation, labels, images, work, events)
+        events.emit("exported", exportPath=str(export_path), **paths)
 
-    variants = request["variants"]
-    calibrated = [variant for variant in variants if variant in CALIBRATED]
+    calibrated = [recipe["name"] for recipe in recipes if recipe["variant"] in CALIBRATED]
     if calibration is None and calibrated:
-        calibration = generate_samples(fixed)
+        calibration = generate_samples(fixed_tensors(source, shapes))
         if not resume:
             events.warn(
                 f"{' and '.join(calibrated)} calibrated on generated data, which seldom fits a real model: "
                 "send calibration data, apart from the evaluation data."
             )
-    by_signature = {tensor.signature_name: calibration[tensor.name] for tensor in source.inputs} if calibration else {}
-    for index, variant in enumerate(variants):
-        _convert_one(variant, index, len(variants), export_path, by_signature, work, events)
+    maker = VariantMaker(
+        source,
+        shapes,
+        export_path,
+        {tensor.signature_name: calibration[tensor.name] for tensor in source.inputs} if calibration else {},
+        {
+            "source_sha256": content_hash(source_path),
+            "versions": {name: versions[name] for name in ("tensorflow", "litert-quantizer") if name in versions},
+            "preprocessing": request.get("preprocessing"),
+            "labels": request.get("labels"),
+        },
+        work,
+        events,
+    )
+    for index, recipe in enumerate(recipes):
+        maker.make(recipe, index, len(recipes))
 
 
-def _load(path, source_format, work):
-    return load_saved_model(path, work) if source_format == "savedmodel" else load_keras(path, source_format, work)
-
-
-def _write(path, tensors, more={}):
-    """An .npz whose tensors cannot be taken for what else is in it."""
-    import numpy as np
-
-    np.savez(path, **{f"x:{name}": array for name, array in tensors.items()}, **more)
-
-
-def _run_original(source, samples, progress):
-    """Every output of the original for every sample: {output name: array [samples, ...]}."""
-    import numpy as np
-    import tensorflow as tf
-
-    arrays = [samples[tensor.name] for tensor in source.inputs]
-    count = len(arrays[0])
-    fixed_batch = any(tensor.shape[0] == 1 for tensor in source.inputs)
-    step = 1 if fixed_batch else REFERENCE_BATCH
-    collected = [[] for _ in source.outputs]
-    for start in range(0, count, step):
-        progress(start / count, f"original on sample {start + 1} of {count}")
-        answers = source.call([tf.constant(array[start : start + step]) for array in arrays])
-        for parts, answer in zip(collected, answers, strict=True):
-            parts.append(np.asarray(answer))
-    return {tensor.name: np.concatenate(parts) for tensor, parts in zip(source.outputs, collected, strict=True)}
-
-
-def _convert_one(variant, index, count, export_path, calibration, work, events):
-    def progress(share, text):
-        events.progress(f"convert {variant}", 30 + 70 * (index + share) / count, text)
-
-    events.emit("converting", variant=variant)
-    progress(0, f"converting {variant}")
-    started = time.monotonic()
-
-    def on_sample(sample, total):
-        if sample % 10 == 0:
-            progress(0.3 + 0.5 * sample / total, f"{variant}: calibrating on sample {sample + 1} of {total}")
-
-    path = work / f"{variant}.tflite"
-    try:
-        content, options = convert_variant(variant, export_path, calibration, on_sample)
-        path.write_bytes(content)
-    except Exception as error:  # the other variants may well work
-        events.emit("variant", variant=variant, error=f"{type(error).__name__}: {last_words(error)}")
-        return
-    milliseconds = round((time.monotonic() - started) * 1000)
-    events.emit("variant", variant=variant, path=str(path), options=options, milliseconds=milliseconds)
+HANDLERS = {"convert": convert, "layers": layers.layer_errors}

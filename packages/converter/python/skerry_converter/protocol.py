@@ -1,15 +1,17 @@
 """JSON lines over stdin and stdout: one request a line in, events out, until stdin ends.
 
-A request ends with exactly one event `done` or `error`; before it come `progress`, `warning` and what the job reports
-(job.py). Each event carries the request's `id`. TensorFlow and the converter print to stdout as they please, from
-Python and from C++: so the real stdout is kept aside for events, and descriptor 1 becomes stderr.
+    {"id": 1, "kind": "convert", ..., "sandbox": {...}}   a request; zygote.py says what stands in `sandbox`
+    {"cancel": 1}                                         ends that request, at once
+
+A request ends with exactly one event `done`, `error` {code, message, detail?}, `crashed` {code, how, lastLines} or
+`cancelled`, and by then its process is gone with all that it started; before it come `isolated`, `progress`, `warning`,
+`log` {line} and what the job reports (job.py). Each carries the request's `id`. `ready` comes once, without an id.
 """
 
+import errno
 import json
 import os
-import queue
-import sys
-import threading
+import re
 import traceback
 
 
@@ -22,6 +24,8 @@ class ConversionFailure(Exception):
 
 
 class Events:
+    """Writes events of one request to a stream."""
+
     def __init__(self, stream, request_id):
         self._stream, self._request_id = stream, request_id
 
@@ -43,33 +47,8 @@ def last_words(error, limit=2000):
     return text[-limit:]
 
 
-def serve(handle):
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    requests = queue.SimpleQueue()
-    busy = threading.Event()
-
-    def read():
-        for line in sys.stdin:
-            if line.strip():
-                requests.put(line)
-        # The sender is gone or wants no more. A job in progress has nobody to answer to.
-        if busy.is_set():
-            os._exit(1)
-        requests.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    while (line := requests.get()) is not None:
-        busy.set()
-        request = json.loads(line)
-        events = Events(stream, request.get("id"))
-        last = _answer(handle, request, events)
-        # Before the last event: its reader closes stdin on it, which must not look like a sender that went away.
-        busy.clear()
-        events.emit(**last)
-
-
-def _answer(handle, request, events):
+def answer(handle, request, events):
+    """Runs a request; returns its last event."""
     try:
         handle(request, events)
         return {"event": "done"}
@@ -77,4 +56,36 @@ def _answer(handle, request, events):
         return {"event": "error", "code": failure.code, "message": failure.message, "detail": failure.detail}
     except Exception as error:
         traceback.print_exc()
-        return {"event": "error", "code": "converter-failed", "message": f"{type(error).__name__}: {last_words(error)}"}
+        words = f"{type(error).__name__}: {last_words(error)}"
+        return {"event": "error", "code": limit_of(error) or "converter-failed", "message": words}
+
+
+_MEMORY = re.compile(
+    r"std::bad_alloc|MemoryError|OOM when allocating|RESOURCE_EXHAUSTED.*alloc|Cannot allocate memory|out of memory|"
+    # A thread needs memory for its stack, and counts among the processes.
+    r"pthread_create\(\) failed|can't start new thread",
+    re.IGNORECASE,
+)
+_DISK = re.compile(r"File too large|No space left on device|Disk quota exceeded")
+
+
+def limit_in(text):
+    """The limit that a process's words speak of, as an error code; TensorFlow has these only as text."""
+    if _MEMORY.search(text):
+        return "converter-out-of-memory"
+    return "converter-disk-limit" if _DISK.search(text) else None
+
+
+def limit_of(error):
+    if isinstance(error, MemoryError):
+        return "converter-out-of-memory"
+    if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.ENOSPC, errno.EDQUOT):
+        return "converter-disk-limit"
+    return limit_in(last_words(error))
+
+
+def write_whole(descriptor, content):
+    """os.write may take a part."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable
 
 from skerry_converter.protocol import ConversionFailure
@@ -28,6 +29,10 @@ class Source:
     call: Callable[[list], list]
     # Owns what `call` reads: variables, tables.
     trackable: Any
+    # Only of a SavedModel: where it is, which signature this is, and the names of all.
+    folder: Path | None = None
+    signature: str | None = None
+    signatures: list[str] | None = None
 
     def names(self):
         return {

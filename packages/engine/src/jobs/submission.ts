@@ -39,6 +39,11 @@ type Serving = { deployment: string; version: string; inputs: TensorDescription[
 export const requestHash = (request: unknown): Uint8Array =>
   createHash('sha256').update(canonicalJson(request)).digest()
 
+function runnableOutput({ name, datatype }: TensorDescription): InferencePayload['outputs'][number] {
+  if (datatype !== 'BYTES') return { name, datatype }
+  throw new SkerryError('input-mismatch', `Output ${name} holds strings, which no runtime here gives`)
+}
+
 /** Takes jobs in: checks them against the model, stores their tensors and rows, and hands them to the outbox. */
 export class Submission {
   readonly #resources: EngineResources
@@ -68,7 +73,7 @@ export class Submission {
     if (request.device !== undefined) await this.#resources.registry.devices.get(request.device)
     const payload: InferencePayload = {
       inputs: tensors,
-      outputs: serving.outputs.map(({ name, datatype }) => ({ name, datatype }))
+      outputs: serving.outputs.map(runnableOutput)
     }
     return this.insert({
       kind: 'inference',

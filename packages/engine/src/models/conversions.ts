@@ -5,7 +5,8 @@ import {
   DEFAULT_TTL_MS,
   type Manifest,
   type ResultFrame,
-  SkerryError
+  SkerryError,
+  type Version
 } from '@skerry/contracts'
 import type { JobRow, NewVariant, Submitted } from '@skerry/registry'
 import type { Static } from 'typebox'
@@ -13,8 +14,11 @@ import { CONVERSION_POOL } from '../jobs/dispatcher.ts'
 import { requestHash, type Submission } from '../jobs/submission.ts'
 import type { ManifestSigner } from '../manifest-signer.ts'
 import type { EngineResources } from '../resources.ts'
+import { blobsOf, findKnown, rememberConversion } from './known-conversions.ts'
 
 type ConversionPayload = Static<typeof AssignConversion> & { suffix?: string }
+
+const DEFAULT_VARIANTS = ['float32', 'float16', 'dynamic_int8', 'full_int8']
 
 /** From a conversion request to signed variants. */
 export class Conversions {
@@ -36,24 +40,25 @@ export class Conversions {
   ): Promise<Submitted> {
     const { registry, blobs } = this.#resources
     const source = await registry.models.getVersion(model, version)
-    if (source.format === 'tflite')
-      throw new SkerryError(
-        'wrong-format',
-        `${model} ${version} is a .tflite file already: upload its TensorFlow source to convert it`
-      )
+    const variants = variantsOf(request, source)
     for (const [name, set] of [
       ['calibration', request.calibration] as const,
       ['evaluation', request.evaluation] as const
     ])
       if (set !== undefined && !(await blobs.has(set.blob)))
         throw new SkerryError('blob-unknown', `${name}: no blob ${set.blob}; PUT it to /api/v1/blobs/${set.blob} first`)
-    const { timeLimitMs = 1_800_000, ...terms } = request
+      else if (set?.format === 'images' && request.preprocessing === undefined)
+        throw new SkerryError('invalid-request', `${name} holds images: say their preprocessing`)
+    const { timeLimitMs = 1_800_000, fresh = false, batchSize: _, ...terms } = request
     const payload: ConversionPayload = {
       kind: 'conversion',
       source: { sha256: source.sourceSha256, bytes: source.sourceBytes, format: source.format },
       timeLimitMs,
-      ...terms
+      ...terms,
+      variants
     }
+    const known = fresh ? {} : await findKnown(this.#resources, payload)
+    if (Object.keys(known).length > 0) payload.known = known
     return this.#submission.insert({
       kind: 'conversion',
       pool: CONVERSION_POOL,
@@ -80,9 +85,8 @@ export class Conversions {
       throw new Error('the result holds no conversion')
     const { model, version } = row
     const payload = row.payload as ConversionPayload
-    for (const variant of result.variants)
-      for (const sha256 of [variant.sha256, variant.goldenOutputs, result.goldenInputs])
-        if (sha256 !== undefined && !(await blobs.has(sha256))) throw new Error(`blob ${sha256} was not uploaded`)
+    for (const sha256 of blobsOf(result))
+      if (!(await blobs.has(sha256))) throw new Error(`blob ${sha256} was not uploaded`)
 
     const variants = result.variants.map((converted): NewVariant => {
       const { recipe, goldenOutputs, ...facts } = converted
@@ -92,6 +96,7 @@ export class Conversions {
       return manifest === null ? base : { ...base, manifest, signature: this.#signer.sign(manifest) }
     })
     await registry.models.storeConversion(model, version, result, variants)
+    await rememberConversion(this.#resources, payload, result)
     this.#submission.forgetServing()
   }
 
@@ -115,6 +120,10 @@ export class Conversions {
       state,
       sourceSha256: payload.source.sha256,
       ...(payload.calibration === undefined ? {} : { calibrationSha256: payload.calibration.blob }),
+      ...(payload.evaluation === undefined ? {} : { evaluationSha256: payload.evaluation.blob }),
+      ...(payload.preprocessing === undefined ? {} : { preprocessing: payload.preprocessing }),
+      ...(result.versions === undefined ? {} : { versions: result.versions }),
+      runtimes: (converted.runtimes ?? []).map(({ name, version }) => ({ name, version })),
       names: result.names,
       ...(result.goldenInputs === undefined ? {} : { goldenInputs: result.goldenInputs }),
       ...(converted.goldenOutputs === undefined ? {} : { goldenOutputs: converted.goldenOutputs }),
@@ -122,4 +131,19 @@ export class Conversions {
       createdAt: new Date(this.#resources.nowMs()).toISOString()
     }
   }
+}
+
+/** @throws SkerryError `wrong-format`: a .tflite file is run and described as it is, and TensorFlow's are converted. */
+function variantsOf({ variants }: ConversionRequest, { model, version, format }: Version): string[] {
+  if (format !== 'tflite') {
+    if (variants?.includes('original'))
+      throw new SkerryError('wrong-format', `${model} ${version} is no .tflite file: it has no variant \`original\``)
+    return variants ?? DEFAULT_VARIANTS
+  }
+  if (variants?.some((variant) => variant !== 'original'))
+    throw new SkerryError(
+      'wrong-format',
+      `${model} ${version} is a .tflite file already, its only variant is \`original\`: upload its TensorFlow source to convert it`
+    )
+  return ['original']
 }

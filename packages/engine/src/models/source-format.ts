@@ -1,56 +1,35 @@
 import type { BlobPart } from '@skerry/blobs'
 import { SkerryError, type SourceFormat } from '@skerry/contracts'
+import { zipNames } from './zip-names.ts'
 
-const EOCD_BYTES = 22
-/** A zip's comment is at most 64 KiB, so its end record lies within this many bytes of the end. */
-const TAIL_BYTES = 65_536 + EOCD_BYTES
 const HDF5_MAGIC = '894844460d0a1a0a'
+const HEAD_BYTES = 512
+const TAR_MAGIC_OFFSET = 257
 
 const FORMAT_NAMES: Record<SourceFormat, string> = {
   keras: 'a .keras archive',
   h5: 'an HDF5 file',
-  savedmodel: 'a SavedModel archive (zip or tar.gz)',
+  savedmodel: 'a SavedModel archive (zip, tar or tar.gz)',
+  tfjs: 'a TensorFlow.js archive (zip, tar or tar.gz)',
   tflite: 'a .tflite file'
 }
 
-async function readRange(part: BlobPart, start: number, end: number): Promise<Buffer> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of part.read({ start, end })) chunks.push(chunk as Uint8Array)
-  return Buffer.concat(chunks)
-}
-
-/** Names in a zip's central directory, null when the file has no whole one (it is cut, or no zip at all). */
-async function zipEntries(part: BlobPart): Promise<string[] | null> {
-  const tailStart = Math.max(0, part.bytes - TAIL_BYTES)
-  const tail = await readRange(part, tailStart, part.bytes - 1)
-  const at = tail.lastIndexOf(Buffer.from('504b0506', 'hex'))
-  if (at < 0 || at + EOCD_BYTES > tail.length) return null
-  const size = tail.readUInt32LE(at + 12)
-  const offset = tail.readUInt32LE(at + 16)
-  if (size > 16 * 1024 * 1024 || offset + size > tailStart + at) return null
-  const directory = size === 0 ? Buffer.alloc(0) : await readRange(part, offset, offset + size - 1)
-  const names: string[] = []
-  for (let p = 0; p + 46 <= directory.length; ) {
-    if (directory.readUInt32LE(p) !== 0x02014b50) return null
-    const nameBytes = directory.readUInt16LE(p + 28)
-    names.push(directory.toString('utf8', p + 46, p + 46 + nameBytes))
-    p += 46 + nameBytes + directory.readUInt16LE(p + 30) + directory.readUInt16LE(p + 32)
-  }
-  return names
-}
-
-type Sniffed = { format: SourceFormat } | { cut: SourceFormat } | null
+/** The formats that the source can have by its structure; `cut` where it is an archive without its end. */
+type Sniffed = { formats: readonly SourceFormat[] } | 'cut' | null
 
 async function sniff(part: BlobPart): Promise<Sniffed> {
-  const head = await readRange(part, 0, Math.min(part.bytes, 64) - 1)
-  if (head.toString('latin1', 4, 8) === 'TFL3') return { format: 'tflite' }
-  if (head.toString('hex', 0, 8) === HDF5_MAGIC) return { format: 'h5' }
-  if (head.toString('hex', 0, 2) === '1f8b') return { format: 'savedmodel' }
+  const head = await readRange(part, 0, Math.min(part.bytes, HEAD_BYTES) - 1)
+  if (head.toString('latin1', 4, 8) === 'TFL3') return { formats: ['tflite'] }
+  if (head.toString('hex', 0, 8) === HDF5_MAGIC) return { formats: ['h5'] }
+  // Which of the two it holds stands anywhere in it: the converter reads that.
+  const isTar = head.toString('latin1', TAR_MAGIC_OFFSET, TAR_MAGIC_OFFSET + 5) === 'ustar'
+  if (isTar || head.toString('hex', 0, 2) === '1f8b') return { formats: ['savedmodel', 'tfjs'] }
   if (head.toString('latin1', 0, 2) !== 'PK') return null
-  const names = await zipEntries(part)
-  if (names === null) return { cut: 'keras' }
-  if (names.includes('config.json') && names.some((name) => name.endsWith('.weights.h5'))) return { format: 'keras' }
-  if (names.some((name) => /(^|\/)saved_model\.pb$/.test(name))) return { format: 'savedmodel' }
+  const names = await zipNames(part.bytes, (start, end) => readRange(part, start, end))
+  if (names === null) return 'cut'
+  if (names.some((name) => /(^|\/)saved_model\.pb$/.test(name))) return { formats: ['savedmodel'] }
+  if (names.includes('config.json') && names.includes('metadata.json')) return { formats: ['keras'] }
+  if (names.some((name) => /(^|\/)model\.json$/.test(name))) return { formats: ['tfjs'] }
   return null
 }
 
@@ -63,13 +42,20 @@ export async function checkSourceFormat(part: BlobPart, format: SourceFormat): P
   if (found === null)
     throw new SkerryError(
       'not-a-model',
-      `The ${part.bytes} bytes are no .keras archive, HDF5 file, SavedModel archive or .tflite file`
+      `The ${part.bytes} bytes are no .keras archive, HDF5 file, archive of a SavedModel or a TensorFlow.js model, or .tflite file`
     )
-  if ('cut' in found)
+  if (found === 'cut')
     throw new SkerryError('not-a-model', 'The archive is cut short: its end is missing. Upload it again')
-  if (found.format !== format)
-    throw new SkerryError(
-      'wrong-format',
-      `The file is ${FORMAT_NAMES[found.format]}: upload it with ?format=${found.format}, not ${format}`
-    )
+  if (found.formats.includes(format)) return
+  const names = found.formats.map((each) => FORMAT_NAMES[each]).join(' or ')
+  throw new SkerryError(
+    'wrong-format',
+    `The file is ${names}: upload it with ?format=${found.formats.join(' or ')}, not ${format}`
+  )
+}
+
+async function readRange(part: BlobPart, start: number, end: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of part.read({ start, end })) chunks.push(chunk as Uint8Array)
+  return Buffer.concat(chunks)
 }

@@ -1,0 +1,26 @@
+/** What a benchmark is given: nothing here reads the environment. */
+export type BenchmarkContext = {
+  /** Python of an environment with TensorFlow. */
+  python: string
+  liteRtLibrary: string
+  /** Kept models of the worked example are looked for here, and made where they are missing. */
+  dataDir: string
+  /** Progress, for a person. */
+  say: (line: string) => void
+}
+
+/** The last line's object. `ratio` is ours over the peer's. */
+export type BenchmarkResult = { benchmark: string; ratio: number } & Record<string, unknown>
+
+export type Benchmark = {
+  summary: string
+  run: (context: BenchmarkContext) => Promise<BenchmarkResult>
+}
+
+/** By the name that `npm run bench` takes. */
+export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  conversion: {
+    summary: "the example model's four variants by a warm converter; peer: a plain Python script",
+    run: async (context) => (await import('./conversion.ts')).benchmarkConversion(context)
+  }
+}

@@ -1,0 +1,64 @@
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { keptFolder } from '../kept-folder.ts'
+import { npmFile } from '../npm-packages.ts'
+import { type PictureData, pictureData, raw, signed, unit } from '../picture-data.ts'
+import { runScript } from '../scripts.ts'
+import { type Expectation, ready, readyOrRejected, type ZooContext, type ZooModel } from '../zoo-model.ts'
+
+const packageName = '@vladmandic/human'
+const version = '3.3.6'
+
+async function archive(context: ZooContext, name: string): Promise<string> {
+  const folder = await keptFolder(
+    context.cacheDir,
+    `human-${name}`,
+    { scripts: [], arguments: version },
+    async (out) => {
+      const files = path.join(out, name)
+      await mkdir(files)
+      const source = (file: string) => npmFile(packageName, `models/${file}`)
+      const text = await readFile(source(`${name}.json`), 'utf8')
+      await writeFile(path.join(files, 'model.json'), text)
+      const { weightsManifest } = JSON.parse(text) as { weightsManifest: { paths: string[] }[] }
+      for (const shard of weightsManifest.flatMap(({ paths }) => paths)) {
+        await copyFile(source(shard), path.join(files, shard))
+      }
+      await runScript(context, 'pack.py', ['zip', files, path.join(out, 'model.zip')])
+      await rm(files, { recursive: true })
+    }
+  )
+  return path.join(folder, 'model.zip')
+}
+
+function model(
+  name: string,
+  data: Omit<PictureData, 'channels'> & { channels?: 1 | 3 },
+  expectations: Readonly<Record<string, Expectation>> = {}
+): ZooModel {
+  return {
+    name: `human-${name}`,
+    group: 'trained by others',
+    origin: `npm ${packageName}@${version}, TensorFlow.js graph model`,
+    license: 'MIT (package)',
+    expectations: { float32: ready, float16: ready, 'full_int8-litertq': readyOrRejected, ...expectations },
+    prepare: async (context) => ({
+      sourcePath: await archive(context, name),
+      format: 'tfjs',
+      ...(await pictureData(context, { channels: 3, ...data }))
+    })
+  }
+}
+
+const square = (side: number) => ({ height: side, width: side })
+
+export const humanModels: readonly ZooModel[] = [
+  model('emotion', { kind: 'faces', input: 'input_1', ...square(64), channels: 1, ...signed }),
+  model('antispoof', { kind: 'faces', input: 'conv2d_input', ...square(128), ...unit }),
+  model('liveness', { kind: 'faces', input: 'conv2d_1_input', ...square(32), ...unit }),
+  model('blazeface', { kind: 'both', input: 'input', ...square(256), ...signed }),
+  model('facemesh', { kind: 'faces', input: 'input_1', ...square(192), ...unit }),
+  model('iris', { kind: 'faces', input: 'input_1', ...square(64), ...unit }),
+  model('movenet-lightning', { kind: 'both', input: 'input', ...square(192), ...raw, dtype: 'int32' }),
+  model('handtrack', { kind: 'both', input: 'input_tensor', ...square(320), ...raw, dtype: 'uint8' })
+]

@@ -1,0 +1,40 @@
+import { execFile } from 'node:child_process'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { keptFolder, scriptsFolder } from './kept-folder.ts'
+import type { ZooContext } from './zoo-model.ts'
+
+/** Runs a script of python/ and answers what it printed. */
+export async function runScript(
+  { python, log }: Pick<ZooContext, 'python' | 'log'>,
+  script: string,
+  args: readonly string[]
+): Promise<string> {
+  const file = path.join(scriptsFolder, script)
+  // One thread more or less changes sums, and with them models; the variables that matter are set here.
+  const env = { ...process.env, PYTHONHASHSEED: '0', TF_CPP_MIN_LOG_LEVEL: '2', TF_ENABLE_ONEDNN_OPTS: '0' }
+  const { stdout, stderr } = await promisify(execFile)(python, ['-s', '-B', file, ...args], {
+    env,
+    maxBuffer: 64 << 20
+  })
+  for (const line of stderr.split('\n')) if (/accuracy|deviation/.test(line)) log(line)
+  return stdout
+}
+
+/**
+ * The folder that a script makes, whose last argument is that folder. Kept until the script, what it reads of python/,
+ * or its arguments change.
+ */
+export function madeFolder(
+  context: ZooContext,
+  name: string,
+  script: string,
+  args: readonly string[],
+  imports: readonly string[]
+): Promise<string> {
+  const key = { scripts: [script, ...imports], arguments: args.map((each) => each.replace(context.packagesDir, '')) }
+  return keptFolder(context.cacheDir, name, key, async (folder) => {
+    context.log(`making ${name}`)
+    await runScript(context, script, [...args, folder])
+  })
+}
