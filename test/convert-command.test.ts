@@ -96,8 +96,8 @@ describe('skerry convert', () => {
       const token = await stack.joinToken(['infer', 'convert'])
       agent.start(stack.url, ['--name', 'converter', '--capability', 'infer,convert', '--token', token])
       const env = { SKERRY_URL: stack.url, SKERRY_KEY: stack.key }
-      const args = ['model.keras', ...data, '--variant', 'float32', '--json', '--server', '--model', 'tiny']
-      const first = await skerry([...args, '--version', '1', '--out', 'there'], env)
+      const args = ['model.keras', ...data, '--variant', 'float32', '--json', '--server']
+      const first = await skerry([...args, '--as', 'tiny/1', '--out', 'there'], env)
       expect(first.code, first.stderr).toBe(0)
       expect(summaryOf(first.stdout)).toMatchObject({ known: [], variants: [{ variant: 'float32', state: 'ready' }] })
       expect((await readdir(path.join(folder, 'there'))).sort()).toEqual([
@@ -105,7 +105,7 @@ describe('skerry convert', () => {
         'report.html',
         'report.json'
       ])
-      const second = await skerry([...args, '--version', '2', '--out', 'again'], env)
+      const second = await skerry([...args, '--as', 'tiny/2', '--out', 'again'], env)
       expect(summaryOf(second.stdout)).toMatchObject({ known: ['float32'] })
       const file = (name: string) => readFile(path.join(folder, name, 'float32.tflite'))
       expect((await file('again')).equals(await file('there'))).toBe(true)

@@ -157,6 +157,7 @@ export const AssignConversion = Type.Object({
   labels: Type.Optional(Type.Array(Type.String())),
   signature: Type.Optional(Type.String()),
   tolerance: Type.Optional(Tolerance),
+  propose: Type.Optional(Type.Boolean()),
   /** By converter stamp (DeviceFacts): results of one recipe each that the same converter gave before. */
   known: Type.Optional(Type.Record(Type.String(), Type.Array(ConversionResult))),
   timeLimitMs: Type.Integer()

@@ -244,6 +244,9 @@ export const ConversionRequest = Type.Object(
       Type.Integer({ minimum: 1, maximum: 1, description: 'Variants take one sample; see -dynamicbatch' })
     ),
     tolerance: Type.Optional(Tolerance),
+    propose: Type.Optional(
+      Type.Boolean({ default: true, description: 'Try what else a rejected quantized variant could be made by' })
+    ),
     fresh: Type.Optional(
       Type.Boolean({ default: false, description: 'Convert and prove again what was converted before' })
     ),

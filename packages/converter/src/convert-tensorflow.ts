@@ -8,6 +8,7 @@ import { convertVariants } from './convert-variants.ts'
 import { type Evidence, gatherEvidence } from './evidence.ts'
 import { examineVariant } from './examine-variant.ts'
 import { writeGoldenInputs } from './golden-samples.ts'
+import { explainRejection } from './propose.ts'
 import type { ConvertedVariant, Described, Exported, PythonRequest, PythonTensor } from './python-converter.ts'
 import { parseRecipe } from './recipe.ts'
 import { checkExport, type ReferenceAgreement } from './reference-engine.ts'
@@ -116,6 +117,8 @@ export async function convertTensorFlow(context: ConversionContext): Promise<Con
   }
 
   const { agreement, evidence } = await reference
+  // Not before: other recipes are tried in the same work folder.
+  for (const result of results) await timed('explanations', () => explainRejection(context, result, evidence))
   const goldenInputsPath = work.file(goldenInputsName)
   const { preprocessing } = request
   const images =

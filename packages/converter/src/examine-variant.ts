@@ -1,6 +1,5 @@
 import type { ConversionContext } from './convert.ts'
 import type { Evidence } from './evidence.ts'
-import { explainRejection } from './propose.ts'
 import { proveVariant } from './prove.ts'
 import type { ConvertedVariant } from './python-converter.ts'
 import type { Attempt, Recipe, VariantResult } from './types.ts'
@@ -42,9 +41,7 @@ export async function examineVariant(
     onProgress,
     ...(tolerance === undefined ? {} : { tolerance })
   })
-  const result: VariantResult = { ...known, ...proof, ...notRunnableAnywhere(content, proof) }
-  if (result.state === 'rejected') await explainRejection(context, result, evidence)
-  return result
+  return { ...known, ...proof, ...notRunnableAnywhere(content, proof) }
 }
 
 /** Said outright: that no runtime has them would otherwise be one reason a runtime. */

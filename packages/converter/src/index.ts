@@ -23,6 +23,7 @@ export { NpzError, type NpzErrorCode, readNpz, writeNpz } from './npz.ts'
 export { checkPreprocessing, PREPROCESSING_HELP, PREPROCESSING_PRESETS, parsePreprocessing } from './preprocessing.ts'
 export { parseRecipe, RECIPE_HELP } from './recipe.ts'
 export { reportHtml, reportJson } from './report/index.ts'
+export { compareRuns, manifestOf, type VariantComparison } from './reproducibility.ts'
 export { checkSourceFormat, detectSourceFormat } from './source-format.ts'
 export {
   decodeTensorBundle,

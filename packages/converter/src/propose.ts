@@ -65,7 +65,7 @@ export async function explainRejection(
       signal: context.signal,
       now
     },
-    { budgetMs }
+    { budgetMs, ...(context.request.propose === false ? { maxCandidates: 0 } : {}) }
   )
   spentMs.set(context, (spentMs.get(context) ?? 0) + now() - started)
   Object.assign(result, found)
@@ -95,7 +95,8 @@ export async function proposeBetter(
   const layerErrors = (await within(tools.findLayers)) ?? []
   const proposals: Proposal[] = []
   const { sameKind, coarser } = candidatesFor(result, layerErrors, facts)
-  for (const candidate of [...sameKind.slice(0, maxCandidates), ...coarser]) {
+  const candidates = maxCandidates === 0 ? [] : [...sameKind.slice(0, maxCandidates), ...coarser]
+  for (const candidate of candidates) {
     // Coarser ones cost what the variant was wanted for.
     if (coarser.includes(candidate) && proposals.some(({ state }) => state === 'ready')) break
     const tried = await within((signal) => tools.tryCandidate(candidate, signal))

@@ -3,9 +3,13 @@ import type { Tolerance, VariantName } from './types.ts'
 /**
  * What separated good variants from broken ones on real models. The allowed accuracy drops leave room for one or two
  * samples of a small labelled set to change sides.
+ *
+ * float32: a sound MobileNetV2 had 86 dB and a maximum error of 9e-5 of the range on 80 samples, more than 1e-4 on 240:
+ * fifty layers pass rounding on. A float16 file that claims to be float32 had at most 72 dB. The maximum is for single
+ * wrong elements, which no mean shows.
  */
 export const DEFAULT_TOLERANCES: Readonly<Record<VariantName, Readonly<Tolerance>>> = {
-  float32: { minSnrDb: 80, maxAbsErrorOfRange: 1e-4, minAgreement: 1, maxAccuracyDrop: 0.01 },
+  float32: { minSnrDb: 80, maxAbsErrorOfRange: 1e-3, minAgreement: 1, maxAccuracyDrop: 0.01 },
   float16: { minSnrDb: 30, minAgreement: 0.99, maxAccuracyDrop: 0.02 },
   dynamic_int8: { minSnrDb: 12, minAgreement: 0.95, maxAccuracyDrop: 0.03 },
   full_int8: { minSnrDb: 10, minAgreement: 0.95, maxAccuracyDrop: 0.03 },

@@ -129,6 +129,8 @@ export type ConversionRequest = {
   signature?: string
   /** Overrides of the defaults (DEFAULT_TOLERANCES), per variant. */
   tolerance?: Partial<Record<VariantName, Tolerance>>
+  /** Whether other recipes and calibrations are tried for a rejected quantized variant. Default true. */
+  propose?: boolean
   /** Absent or empty; the results stay in it, and after a failure it is as it was. */
   workDir: string
 }

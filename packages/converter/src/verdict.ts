@@ -36,7 +36,7 @@ type Finding = {
   measure: OutputMeasure
   broken: string | undefined
   blank: string | undefined
-  misses: Miss[]
+  misses: string[]
 }
 
 /**
@@ -48,7 +48,7 @@ type Finding = {
  *
  * Where labels are given and the original does better than guessing, the drop in accuracy decides in place of that
  * output's SNR and agreement. Only where it is so near to what is allowed that chance would decide (findLoss), do those
- * decide after all. The maximum error still gates where the tolerance has one.
+ * decide after all. A tolerance that bounds the maximum error promises numbers, which no accuracy excuses.
  */
 export function judge(comparison: Comparison): Verdict {
   const { labelledOutput = 0 } = comparison
@@ -79,10 +79,11 @@ export function judge(comparison: Comparison): Verdict {
   }
 
   const kept = accuracyFinding(comparison, accuracy, findings[labelledOutput]?.tolerance)
-  const missed = findings.flatMap(({ name, blank: why, misses }, index) => {
-    if (why !== undefined) return []
-    const overridden = index === labelledOutput && (kept?.finding === 'kept' || kept?.finding === 'lost')
-    return misses.filter(({ gate }) => !overridden || gate === 'maximum').map(({ text }) => `${name}: ${text}`)
+  const decided = kept?.finding === 'kept' || kept?.finding === 'lost'
+  const missed = findings.flatMap(({ name, blank: why, misses, tolerance }, index) => {
+    const promisesNumbers = tolerance.maxAbsErrorOfRange !== undefined
+    const overridden = index === labelledOutput && decided && !promisesNumbers
+    return why !== undefined || overridden ? [] : misses.map((text) => `${name}: ${text}`)
   })
   if (kept?.finding === 'lost' || (kept?.finding === 'unclear' && missed.length > 0)) missed.unshift(kept.text)
   if (missed.length > 0) return { outcome: 'rejected', reason: `${missed.join('; ')}.`, parity }
@@ -155,30 +156,26 @@ function whyBlank({ nonFinite, constant, count }: OutputMeasure): string | undef
 const stays = ({ measure: { nonFinite, count, maxAbsError, magnitude } }: Finding): boolean =>
   nonFinite.reference < count && maxAbsError <= constantTolerance * magnitude
 
-type Miss = { gate: 'snr' | 'maximum' | 'agreement'; text: string }
-
-function whatIsMissed(measure: OutputMeasure, tolerance: Tolerance, integers: boolean): Miss[] {
+function whatIsMissed(measure: OutputMeasure, tolerance: Tolerance, integers: boolean): string[] {
   const { minSnrDb, maxAbsErrorOfRange, minAgreement } = tolerance
-  const snr: Miss[] = []
+  const errors: string[] = []
   if (minSnrDb !== undefined && !(measure.snrDb >= minSnrDb)) {
-    snr.push({ gate: 'snr', text: `SNR ${measure.snrDb.toFixed(1)} dB (at least ${minSnrDb})` })
+    errors.push(`SNR ${measure.snrDb.toFixed(1)} dB (at least ${minSnrDb})`)
   }
   if (maxAbsErrorOfRange !== undefined && !(measure.maxAbsError <= maxAbsErrorOfRange * measure.range)) {
     const share = (measure.maxAbsError / measure.range).toExponential(1)
-    snr.push({ gate: 'maximum', text: `maximum error ${share} of the range (at most ${maxAbsErrorOfRange})` })
+    errors.push(`maximum error ${share} of the range (at most ${maxAbsErrorOfRange})`)
   }
-  const agreement: Miss[] = []
+  const agreement: string[] = []
   if (minAgreement !== undefined && measure.agreement !== undefined && !(measure.agreement >= minAgreement)) {
-    const text = `agreement ${measure.agreement.toFixed(3)} (at least ${minAgreement})`
-    agreement.push({ gate: 'agreement', text })
+    agreement.push(`agreement ${measure.agreement.toFixed(3)} (at least ${minAgreement})`)
   }
   if (minAgreement !== undefined && measure.agreementTop5 !== undefined && !(measure.agreementTop5 >= minAgreement)) {
-    const text = `top-5 agreement ${measure.agreementTop5.toFixed(3)} (at least ${minAgreement})`
-    agreement.push({ gate: 'agreement', text })
+    agreement.push(`top-5 agreement ${measure.agreementTop5.toFixed(3)} (at least ${minAgreement})`)
   }
   // A class number has no distance, and a count cannot be off by less than one: the one measure or the other fits.
-  if (integers && (snr.length === 0 || (minAgreement !== undefined && agreement.length === 0))) return []
-  return [...snr, ...agreement]
+  if (integers && (errors.length === 0 || (minAgreement !== undefined && agreement.length === 0))) return []
+  return [...errors, ...agreement]
 }
 
 const finite = (value: number): number | null => (Number.isFinite(value) ? value : null)

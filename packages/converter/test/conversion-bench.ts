@@ -7,6 +7,7 @@ import {
   type ConversionError,
   type ConversionRequest,
   type ConversionResult,
+  ConverterWorker,
   convert,
   type VariantResult
 } from '../src/index.ts'
@@ -17,6 +18,8 @@ export async function openBench() {
   const models = await madeModels()
   const scratch = await mkdtemp(path.join(tmpdir(), 'skerry-converter-'))
   const liteRt = await findLiteRt()
+  // Shared, as an agent shares it: TensorFlow's import takes longer than most of these conversions.
+  const worker = new ConverterWorker({ python })
   let runs = 0
 
   const run = (request: Partial<ConversionRequest>, deps: Partial<ConversionDeps> = {}): Promise<ConversionResult> =>
@@ -28,7 +31,7 @@ export async function openBench() {
         workDir: path.join(scratch, `work-${++runs}`),
         ...request
       },
-      { python, ...liteRt, runtimes: ['litert'], ...deps }
+      { python, ...liteRt, runtimes: ['litert'], ...(deps.python === undefined ? { worker } : {}), ...deps }
     )
 
   /** The error of a conversion that must fail, after which nothing of it may be there. */
@@ -43,7 +46,11 @@ export async function openBench() {
     return error as ConversionError
   }
 
-  return { models, scratch, run, failure, close: () => rm(scratch, { recursive: true, force: true }) }
+  const close = async () => {
+    await worker.stop()
+    await rm(scratch, { recursive: true, force: true })
+  }
+  return { models, scratch, run, failure, close }
 }
 
 export type Bench = Awaited<ReturnType<typeof openBench>>

@@ -31,6 +31,13 @@ keras.Model(words, keras.layers.Dense(3, activation="softmax", name="topic")(emb
 np.savez(out / "words-evaluation.npz", words=random.integers(0, 20, (70, 5)).astype(np.int32))
 
 
+# More weights than litert-quantizer keeps within the FlatBuffer.
+square = keras.Input((8, 8, 4), name="picture")
+flat = keras.layers.Flatten()(keras.layers.Conv2D(64, 3, activation="relu")(square))
+wide = keras.layers.Dense(3, name="right")(keras.layers.Dense(160, activation="relu")(flat))
+keras.Model(square, wide).save(out / "wide.keras")
+
+
 class Determinant(tf.Module):
     """TFLite has no operator of its own for one of its outputs."""
 

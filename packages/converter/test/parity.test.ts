@@ -226,6 +226,13 @@ describe('labels', () => {
     expect(judge(comparison(right, off, { labels, tolerance: { maxAbsErrorOfRange: 1e-4 } })).outcome).toBe('rejected')
   })
 
+  it('accuracy does not make a float32 variant of one with other numbers', () => {
+    const rounded = map(right, (value, at) => value + 4e-4 * Math.sin(5 * at))
+    const verdict = judge(comparison(right, rounded, { labels, tolerance: DEFAULT_TOLERANCES.float32 }))
+    expect(verdict.reason).toMatch(/^out: SNR 6\d\.\d dB \(at least 80\)\.$/)
+    expect(judge(comparison(right, rounded, { labels, tolerance: DEFAULT_TOLERANCES.float16 })).outcome).toBe('passed')
+  })
+
   it('labels that the original itself only guesses decide nothing', () => {
     const shuffled = readLabels(
       Float64Array.from({ length: 80 }, (_, at) => Math.floor(at / 2) % 2),

@@ -11,7 +11,7 @@ import { measureOutput } from '../src/parity.ts'
 import type { Recipe } from '../src/types.ts'
 import { readVariantFile, type VariantFile } from '../src/variant-file.ts'
 import { findLiteRt, madeModels } from './real-parts.ts'
-import { type Answer, type Job, made, madePath, runJobs } from './recipe-jobs.ts'
+import { type Answer, type Job, made, madePath, madeRecipeModels, runJobs } from './recipe-jobs.ts'
 
 const converter = [
   'float32',
@@ -54,6 +54,7 @@ let scratch: string
 let models: string
 let first: Answer | undefined
 let second: Answer | undefined
+let wide: Answer | undefined
 const runtimes = new Map<RuntimeName, TfliteRuntime>()
 
 beforeAll(async () => {
@@ -72,7 +73,13 @@ beforeAll(async () => {
     workDir: path.join(scratch, '1'),
     evaluationPath: path.join(models, 'sides-evaluation.npz')
   }
-  ;[first] = await runJobs([withData])
+  const wideJob: Job = {
+    sourcePath: path.join(await madeRecipeModels(), 'wide.keras'),
+    format: 'keras',
+    recipes: ['float32', 'dynamic_int8-litertq', 'full_int8-litertq', 'full_int8-uint8-litertq', 'int16x8-litertq'],
+    workDir: path.join(scratch, 'wide')
+  }
+  ;[first, wide] = await runJobs([withData, wideJob])
   // In a process of its own, and in another order, so that nothing is the same by having been there.
   const again = { ...job, workDir: path.join(scratch, '2'), recipes: [...job.recipes].reverse(), withReference: false }
   ;[second] = await runJobs([again])
@@ -93,19 +100,20 @@ async function liteRtOptions() {
 const fileOf = (name: string): Promise<VariantFile> => readVariantFile(madePath(first, name))
 
 /** SNR in dB of the variant's answers on a runtime, against the original's. */
-async function snrOn(runtimeName: RuntimeName, name: string): Promise<number> {
-  const { samplesPath, referencePath } = first?.exported ?? {}
+async function snrOn(runtimeName: RuntimeName, name: string, answer = first): Promise<number> {
+  const { samplesPath, referencePath } = answer?.exported ?? {}
   const samples = (await readNpz(String(samplesPath))).get('x:picture')
   const reference = (await readNpz(String(referencePath))).get('x:right')
   const runtime = runtimes.get(runtimeName)
   if (samples === undefined || reference === undefined || runtime === undefined) throw new Error('nothing to compare')
   const names = { inputs: { picture: 'picture' }, outputs: { right: 'right' } }
   const id = `${runtimeName}-${name}`
-  const session = new ModelSession(runtime, id, await runtime.load(id, madePath(first, name), { threads: 1 }), names)
+  const session = new ModelSession(runtime, id, await runtime.load(id, madePath(answer, name), { threads: 1 }), names)
   const answers = new Float32Array(reference.data.length)
-  for (let index = 0; index < answers.length; index++) {
+  const count = reference.shape[0] ?? 0
+  for (let index = 0; index < count; index++) {
     const { outputs } = await session.run(new Map([['picture', rows(samples, index, index + 1)]]))
-    answers.set((outputs.get('right')?.data ?? [Number.NaN]) as Float32Array, index)
+    answers.set((outputs.get('right')?.data ?? []) as Float32Array, (index * answers.length) / count)
   }
   await runtime.unload(id)
   const candidate = { name: 'right', dtype: 'float32' as const, shape: reference.shape, data: answers }
@@ -165,6 +173,27 @@ describe('litert-quantizer', () => {
     // In the second run the recipes came in reverse: its first is made before any float32.
     const { attempts } = made(second, keptFloat.name)
     expect(attempts.map(({ way }) => way)).toEqual(['fixed-batch', 'litert-quantizer'])
+  })
+
+  it.each(['dynamic_int8-litertq', 'full_int8-litertq', 'full_int8-uint8-litertq', 'int16x8-litertq'])(
+    '%s of a model with many weights has them within the FlatBuffer, where every runtime finds them',
+    async (name) => {
+      const { model } = await readVariantFile(madePath(wide, name))
+      expect(model.bufferBytes).toBeGreaterThan(256 << 10)
+      const least = leastSnrDb[parseRecipe(name).variant] ?? Number.POSITIVE_INFINITY
+      expect(await snrOn('litert', name, wide)).toBeGreaterThan(least)
+      if (name.startsWith('full')) expect(await snrOn('tfjs-tflite', name, wide)).toBeGreaterThan(least)
+    }
+  )
+
+  it('gives operators the versions that they need, so that an older runtime refuses what it would answer wrongly', async () => {
+    const wasm = runtimes.get('tfjs-tflite')
+    const versions = (await fileOf('dynamic_int8-litertq')).operators.map(({ name, version }) => [name, version])
+    expect(versions).toContainEqual(['FULLY_CONNECTED', 12])
+    expect(versions).toContainEqual(['CONV_2D', 5])
+    await expect(wasm?.load('hybrid', madePath(first, 'dynamic_int8-litertq'), { threads: 1 })).rejects.toThrow(
+      /FULLY_CONNECTED.*version '12'/
+    )
   })
 
   it('keeps layers float whose outputs the recipe names', async () => {

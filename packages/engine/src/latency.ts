@@ -19,7 +19,7 @@ export class LatencyStore {
   async add(deviceId: string, frame: Static<typeof LatencyFrame>): Promise<void> {
     const series: LatencySeries[] = []
     for (const { artifact, deployment, runtime, histogram } of frame.series) {
-      const known = await this.#resources.registry.models.variantByArtifact(artifact)
+      const known = await this.#resources.registry.models.servedVariant(deployment, artifact)
       if (known === null) continue
       // Throws on anything that is not a histogram, before any of the frame is counted.
       const checked = Histogram.fromJSON(histogram).toJSON()
@@ -28,7 +28,7 @@ export class LatencyStore {
         artifact,
         runtime,
         model: known.model,
-        variant: known.variant.variant,
+        variant: known.variant,
         histogram: checked
       })
     }

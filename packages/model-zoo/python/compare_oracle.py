@@ -2,7 +2,8 @@
 packages: folder of tf_keras, samples: .npz, files: [{name, path, outputs: {original's output: file's output}}]}.
 
 Prints {file: {output: {snrDb, agreement}}}. The original runs in Keras 2 or TensorFlow, the files in LiteRT's own
-Python interpreter, so that nothing of Skerry stands between.
+Python interpreter, so that nothing of Skerry stands between. Nothing but Skerry loads TensorFlow.js models in Python: in
+their place stands the file named float32, which was compared with the original before.
 """
 
 import json
@@ -102,9 +103,14 @@ def main():
     wanted = json.loads(sys.argv[1])
     with np.load(wanted["samples"], allow_pickle=False) as archive:
         samples = {name: archive[name] for name in archive.files if name != "y"}
-    original = run_original(wanted["source"], wanted["format"], wanted["packages"], samples)
+    files = {file["name"]: file for file in wanted["files"]}
+    if wanted["format"] == "tfjs":
+        float32 = files.pop("float32")
+        original = run_file(float32["path"], samples, float32["outputs"])
+    else:
+        original = run_original(wanted["source"], wanted["format"], wanted["packages"], samples)
     results = {}
-    for file in wanted["files"]:
+    for file in files.values():
         # A model of one output goes by that, whatever the two call it.
         outputs = file["outputs"]
         answers = run_file(file["path"], samples, outputs)

@@ -31,8 +31,10 @@ export async function convertModel(
 ): Promise<ZooRecord> {
   const prepared = await model.prepare(context)
   const variants = options.variants ?? variantsOf(model)
-  const key = await keyOf(prepared, variants, options.stamp)
-  if (options.kept?.key === key) {
+  const runtimes = options.deps.runtimes.filter((name) => model.runtimes?.includes(name) ?? true)
+  const key = await keyOf(prepared, variants, [options.stamp, ...runtimes].join(' '))
+  // A refusal may have been the machine's fault, such as a missing engine.
+  if (options.kept?.key === key && options.kept.refused === undefined) {
     context.log(`${model.name}: nothing has changed`)
     return options.kept
   }
@@ -52,7 +54,7 @@ export async function convertModel(
   const workDir = path.join(options.workDir, model.name)
   await rm(workDir, { recursive: true, force: true })
   try {
-    const result = await run(model, prepared, variants, workDir, context, options)
+    const result = await run(model, prepared, variants, workDir, context, { ...options.deps, runtimes })
     record.rows = rowsOf(result)
     record.warnings = [...result.warnings]
     record.oracle = await compareWithOracle(context, prepared, result)
@@ -71,7 +73,7 @@ function run(
   variants: readonly string[],
   workDir: string,
   context: ZooContext,
-  { deps }: ConvertModelOptions
+  deps: ConvertModelOptions['deps']
 ): Promise<ConversionResult> {
   let stage = ''
   const onProgress: ConversionDeps['onProgress'] = (progress) => {

@@ -17,6 +17,7 @@ export async function compareWithOracle(
   { variants, names }: ConversionResult
 ): Promise<OracleRow[]> {
   if (oracle === undefined) return []
+  if (format === 'tfjs' && !variants.some(({ variant, path }) => variant === 'float32' && path !== undefined)) return []
   const files = [{ name: 'the authors', path: oracle.path, outputs: oracle.outputs }]
   for (const { variant, path, state } of variants) {
     if (path !== undefined && state !== 'failed') files.push({ name: variant, path, outputs: names.outputs })

@@ -13,6 +13,9 @@ import type { ZooRecord } from './zoo-record.ts'
 
 const runtimeNames: readonly RuntimeName[] = ['litert', 'tfjs-tflite']
 
+// Large models take minutes for each variant whose kernels are not fast here.
+const timeLimitMs = 60 * 60_000
+
 const help = `Converts the models of the zoo into every variant and writes what came out.
 
   --model NAME      only this one (repeatable)
@@ -79,7 +82,7 @@ async function main(): Promise<number> {
       const kept = values.fresh ? undefined : await readRecord(out, model.name)
       try {
         const record = await convertModel(model, context, {
-          deps: { python, liteRtLibrary, liteRtVersion, runtimes, worker },
+          deps: { python, liteRtLibrary, liteRtVersion, runtimes, worker, timeLimitMs },
           workDir,
           stamp,
           now: () => performance.now(),

@@ -1,4 +1,5 @@
 import type { ConversionRequest, VariantState } from '@skerry/converter'
+import type { RuntimeName } from '@skerry/runtimes'
 
 /** What the models' preparation works with. */
 export type ZooContext = {
@@ -38,6 +39,11 @@ export type ZooModel = {
   /** Package and version; or how it is made. */
   origin: string
   license: string
+  /**
+   * Default: all that the run is given. The WASM runtime takes tens of seconds for one sample of a large dynamic_int8
+   * variant.
+   */
+  runtimes?: readonly RuntimeName[]
   /** Recipes that only this model is asked for, besides those that every model is asked for. */
   moreVariants?: readonly string[]
   /** By recipe's name; `*` for all others. A variant without an expectation may come out in any way. */

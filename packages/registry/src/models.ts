@@ -143,9 +143,18 @@ export class ModelRegistry {
     return toVariant(row)
   }
 
-  async variantByArtifact(sha256: string): Promise<{ model: string; version: string; variant: Variant } | null> {
-    const row = await this.#db.prisma.variant.findFirst({ where: { sha256 }, orderBy: { createdAt: 'desc' } })
-    return row === null ? null : { model: row.modelName, version: row.version, variant: toVariant(row) }
+  /**
+   * What a device runs under this deployment. The same artifact may be a variant of several models; where the deployment
+   * is gone, the newest of them speaks for it.
+   */
+  async servedVariant(deployment: string, sha256: string): Promise<{ model: string; variant: string } | null> {
+    const { rows } = await this.#db.pool.query<{ model: string; variant: string }>(
+      `SELECT v.model, v.variant FROM variants v
+       LEFT JOIN deployments d ON d.name = $1 AND d.model = v.model AND d.version = v.version
+       WHERE v.sha256 = $2 ORDER BY d.name IS NULL, v.created_at DESC LIMIT 1`,
+      [deployment, sha256]
+    )
+    return rows[0] ?? null
   }
 
   /** Stores what a conversion found, all of it or nothing. */

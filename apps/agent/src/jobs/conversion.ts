@@ -106,6 +106,7 @@ async function convertIn(
       ...(evaluationPath === undefined ? {} : { evaluationPath }),
       ...(work.preprocessing === undefined ? {} : { preprocessing: work.preprocessing }),
       ...(work.labels === undefined ? {} : { labels: work.labels }),
+      ...(work.propose === undefined ? {} : { propose: work.propose }),
       ...(work.signature === undefined ? {} : { signature: work.signature }),
       ...(work.tolerance === undefined ? {} : { tolerance: toleranceForAll(work.variants, work.tolerance) })
     },

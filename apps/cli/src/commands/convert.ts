@@ -12,8 +12,7 @@ import { onStop } from '../stop-signals.ts'
 
 type Flags = ConvertFlags & {
   server?: boolean
-  model?: string
-  version?: string
+  as?: string
   fresh: boolean
   json?: boolean
   verbose?: boolean
@@ -49,9 +48,9 @@ export function convertCommand(program: Command, config: CliConfig): void {
     .option('--out <dir>', 'default: NAME-tflite here')
     .option('--report <file>', 'default: report.html in the folder')
     .option('--time-limit <seconds>', 'default: 1800', seconds)
+    .option('--no-propose', 'do not try other recipes for a quantized variant that is rejected')
     .option('--server', `convert on a device of the fleet at ${config.url} (SKERRY_URL) instead of here`)
-    .option('--model <name>', 'with --server: the name to register it under')
-    .option('--version <version>', 'with --server: its version')
+    .option('--as <model/version>', 'with --server: what to register it as, such as face/3')
     .option('--fresh', 'with --server: even what was converted before', false)
     .option('--verbose', "the converter's own log, on stderr")
     .option('--json', 'progress on stderr, the result as the last line of stdout')
@@ -103,12 +102,12 @@ async function runHere(
 async function runThere(
   { url, key, dataDir }: CliConfig,
   plan: ConvertPlan,
-  { model, version, fresh }: Flags,
+  { as = '', fresh }: Flags,
   progress: ProgressLine,
   signal: AbortSignal
 ): Promise<Outcome> {
-  if (model === undefined || version === undefined)
-    throw new CliError('--server needs --model NAME and --version VERSION')
+  const [model, version, ...rest] = as.split('/')
+  if (!model || !version || rest.length > 0) throw new CliError('--server needs --as MODEL/VERSION, such as face/3')
   if (key === undefined)
     throw new CliError(`No key: set SKERRY_KEY, or SKERRY_DATA_DIR to the folder that holds admin.key (now ${dataDir})`)
   const client = new ApiClient(url, key)

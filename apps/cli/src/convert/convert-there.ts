@@ -30,6 +30,7 @@ export async function convertThere(plan: ConvertPlan, target: Target, deps: Deps
     ...(plan.labels === undefined ? {} : { labels: plan.labels }),
     ...(plan.signature === undefined ? {} : { signature: plan.signature }),
     ...(plan.tolerance === undefined ? {} : { tolerance: plan.tolerance }),
+    propose: plan.propose,
     fresh: target.fresh,
     timeLimitMs: plan.timeLimitMs
   }

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { access, constants, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import {
   detectSourceFormat,
@@ -22,6 +22,7 @@ export type ConvertFlags = {
   out?: string
   report?: string
   timeLimit?: number
+  propose?: boolean
 }
 
 /** What is to be converted, checked as far as it can be without TensorFlow. */
@@ -38,6 +39,7 @@ export type ConvertPlan = {
   outDir: string
   reportPath: string
   timeLimitMs: number
+  propose: boolean
 }
 
 const DEFAULT_VARIANTS = ['float32', 'float16', 'dynamic_int8', 'full_int8']
@@ -47,6 +49,7 @@ const TOLERANCES = ['minSnrDb', 'maxAbsErrorOfRange', 'minAgreement', 'maxAccura
 /** @throws CliError or ConversionError, with what to write instead. */
 export async function planConversion(file: string, flags: ConvertFlags): Promise<ConvertPlan> {
   const sourcePath = path.resolve(file)
+  for (const each of [file, flags.calibration, flags.evaluation]) await mustBeReadable(each)
   const format = flags.format ?? (await detectSourceFormat(sourcePath))
   const variants = [...new Set((flags.variant ?? DEFAULT_VARIANTS).flatMap((names) => names.split(',')))]
   for (const name of variants) parseRecipe(name)
@@ -63,8 +66,16 @@ export async function planConversion(file: string, flags: ConvertFlags): Promise
     ...(flags.tolerance === undefined ? {} : { tolerance: readTolerance(flags.tolerance) }),
     outDir,
     reportPath: path.resolve(flags.report ?? path.join(outDir, 'report.html')),
-    timeLimitMs: (flags.timeLimit ?? DEFAULT_TIME_LIMIT_S) * 1_000
+    timeLimitMs: (flags.timeLimit ?? DEFAULT_TIME_LIMIT_S) * 1_000,
+    propose: flags.propose ?? true
   }
+}
+
+async function mustBeReadable(file: string | undefined): Promise<void> {
+  if (file === undefined) return
+  await access(file, constants.R_OK).catch((cause: NodeJS.ErrnoException) => {
+    throw new CliError(`${file} cannot be read: ${cause.code === 'ENOENT' ? 'there is no such file' : cause.message}`)
+  })
 }
 
 /** One name a line, or a JSON array of names. */

@@ -24,9 +24,10 @@ _HARMLESS = re.compile(
     r"Multinomial|StatelessRandomGetAlg|Stateful\w+|Rng(Skip|ReadAndSkip)|NonDeterministicInts|"
     r"SampleDistortedBoundingBox(V2)?|(All|Uniform|LogUniform|LearnedUnigram|ThreadUnsafeUnigram)CandidateSampler|"
     # Data that is in memory.
-    r"(Range|Tensor|TensorSlice|SparseTensorSlice)Dataset|ReduceDataset|DatasetToSingleElement|"
+    r"(Range|Tensor|TensorSlice|SparseTensorSlice)Dataset|ReduceDataset|DatasetToSingleElement|DummyMemoryCache|"
     # In v1 graphs that were trained.
-    r"ConditionalAccumulator|NegTrain|Print|CudnnRNN\w*"
+    r"ConditionalAccumulator|NegTrain|Print|CudnnRNN\w*|(FIFO|PaddingFIFO|RandomShuffle|Priority)Queue(V2)?|Queue\w+V2|"
+    r"IteratorV?\d?|OneShotIterator|MakeIterator|IteratorGetNext(Sync|AsOptional)?|IteratorToStringHandle"
 )
 # Not stateful, and still not to themselves.
 _REACHING = re.compile(
@@ -70,7 +71,10 @@ def refuse_unsafe_operators(meta_graph):
 
 
 def refuse_unsafe_nodes(nodes):
-    """For graphs in which nothing saves or restores."""
+    """For graphs in which nothing saves, restores or reads a file that travels with the model."""
+    for node in nodes:
+        if node.op in _TABLE_FROM_FILE:
+            raise _unsafe(node.op)
     _refuse_nodes(nodes, ())
 
 
@@ -188,8 +192,8 @@ def _functions_with_tables(functions):
 def _refuse_texts(nodes, call, allowed):
     for each in call.input:
         node = nodes.get(_node_name(each))
-        # A placeholder is what its caller sends.
-        if each.startswith("^") or node is None or node.op == "Placeholder":
+        # A placeholder is what its caller sends; handles are no texts, whatever they lead to.
+        if each.startswith("^") or node is None or _NO_TEXT.fullmatch(node.op):
             continue
         # Anything else that makes a text could make a path.
         is_text = _is_text(node) or any(attribute.type == _STRING for attribute in node.attr.values())
@@ -198,18 +202,31 @@ def _refuse_texts(nodes, call, allowed):
 
 
 def _comes_from(nodes, tensor, allowed):
-    name = _node_name(tensor)
-    for _ in range(len(nodes) + 1):
-        if name in allowed:
-            return True
+    """Whether the text is one of the allowed nodes', passed on, or kept in a variable that holds nothing else."""
+    waiting, seen = [_node_name(tensor)], set()
+    while waiting:
+        name = waiting.pop()
+        if name in allowed or name in seen:
+            continue
+        seen.add(name)
         node = nodes.get(name)
-        if node is None or node.op != "Identity":
+        if node is None or node.op not in ("Identity", "ReadVariableOp"):
             return False
-        name = _node_name(node.input[0])
-    return False
+        before = [_node_name(node.input[0])]
+        if node.op == "ReadVariableOp":
+            before = [
+                _node_name(each.input[1])
+                for each in nodes.values()
+                if each.op == "AssignVariableOp" and _node_name(each.input[0]) == before[0]
+            ]
+        if not before:
+            return False
+        waiting += before
+    return True
 
 
 _STRING = 7  # DT_STRING
+_NO_TEXT = re.compile(r"Placeholder|VarHandleOp|\w*HashTable\w*")
 
 
 def _is_text(node):

@@ -131,9 +131,27 @@ def _modernize(value):
     module = value.get("module")
     if class_name in _MODELS and isinstance(module, str) and re.match(r"keras\.(src\.)?engine\.", module):
         value["module"] = _MODELS[class_name]
+    # Layers within layers are looked up by module; others by name, as Keras 2 did.
+    for key in _WRAPPED:
+        for each in config[key] if isinstance(config.get(key), list) else [config.get(key)]:
+            if isinstance(each, dict) and isinstance(each.get("class_name"), str) and "module" not in each:
+                _place(each)
     for classes, arguments in _DROPPED:
         if not classes.fullmatch(class_name):
             continue
         for name, values in arguments.items():
             if name in config and (values is None or config[name] in values):
                 del config[name]
+
+
+_WRAPPED = ("layer", "backward_layer", "cell", "cells")
+
+
+def _place(layer):
+    layer["module"] = _MODELS.get(layer["class_name"], "keras.layers")
+    config = layer.get("config")
+    if not isinstance(config, dict):
+        return
+    config.pop("batch_input_shape", None)
+    if isinstance(config.get("axis"), list) and len(config["axis"]) == 1:
+        config["axis"] = config["axis"][0]

@@ -21,31 +21,12 @@ from dataclasses import dataclass, field
 
 from skerry_converter import sandbox_landlock, sandbox_seccomp, sandbox_view
 from skerry_converter import sandbox_libc as libc
+from skerry_converter.sandbox_limits import Limits, others_of_user
+from skerry_converter.sandbox_user import become_nobody
 
-# Owns no files and runs no processes. Not nobody: daemons run as nobody, and own files.
-SANDBOX_USER = 65533
 _NAMESPACES = libc.CLONE_NEWNS | libc.CLONE_NEWNET | libc.CLONE_NEWIPC | libc.CLONE_NEWPID | libc.CLONE_NEWUTS
 _REPORT = "=iq"
 WARDEN_FAILED = 70
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Of one process, except `processes`: threads and processes of the user, together."""
-
-    memory_bytes: int
-    file_bytes: int
-    cpu_seconds: int
-    processes: int
-    open_files: int = 4096
-
-    def describe(self, processes_limited=True):
-        return {
-            "memoryBytes": self.memory_bytes,
-            "fileBytes": self.file_bytes,
-            "cpuSeconds": self.cpu_seconds,
-            "processes": self.processes if processes_limited else 0,
-        }
 
 
 @dataclass(frozen=True)
@@ -77,7 +58,7 @@ def supervise(policy, body, above):
     namespaces = _unshare(_NAMESPACES)
     if not namespaces:
         # Root of a container, mostly: the other user is taken first, since a user namespace of our own has only one.
-        user_is_limited = user_is_limited or _become_nobody(policy)
+        user_is_limited = user_is_limited or become_nobody(policy.readable, policy.writable)
         user, group = os.geteuid(), os.getegid()
         if _allows_user_namespaces():
             libc.unshare(_NAMESPACES | libc.CLONE_NEWUSER)
@@ -195,7 +176,7 @@ def _guard(policy, body, namespaces, user_is_limited, parent, report):
             print(f"sandbox: no view of its own: {error}", flush=True)
     # Before the change of user, after which they are not ours to drop.
     libc.drop_bounding_capabilities()
-    user_is_limited = user_is_limited or _become_nobody(policy)
+    user_is_limited = user_is_limited or become_nobody(policy.readable, policy.writable)
     libc.drop_capabilities()
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     libc.die_with_parent(parent, signal.SIGKILL)
@@ -209,7 +190,7 @@ def _guard(policy, body, namespaces, user_is_limited, parent, report):
             _close_others(policy.descriptors)
             landlock = _restricted(readable, policy.writable)
             filtered = _filtered()
-            _limit(policy.limits, _others_of_user(namespaces))
+            policy.limits.apply(others_of_user(namespaces))
             isolation = {
                 "namespaces": namespaces,
                 "network": not (namespaces or filtered),
@@ -232,95 +213,11 @@ def _guard(policy, body, namespaces, user_is_limited, parent, report):
     os._exit(0)
 
 
-def _become_nobody(policy):
-    """As root: takes a user that owns nothing, who is given the writable folders. Whether the kernel limits the user."""
-    # Looked for while all can be seen.
-    paths = [*sandbox_view.runtime_paths(), *policy.readable]
-    try:
-        os.seteuid(SANDBOX_USER)
-    except OSError:
-        # A container's root without that user. The kernel does not limit the processes of the system's root alone.
-        with open("/proc/self/uid_map", encoding="utf-8") as stream:
-            return stream.read().split()[1] != "0"
-    # The writable folders become its own; what they lie in has to let it through.
-    can_read = all(_can_read(path) for path in paths) and all(
-        os.access(os.path.dirname(os.path.realpath(folder)), os.X_OK, effective_ids=True) for folder in policy.writable
-    )
-    os.seteuid(0)
-    if not can_read:
-        print("sandbox: there are files that only root can read: it stays root, without privileges", flush=True)
-        return False
-    for folder in policy.writable:
-        give_to(folder, SANDBOX_USER, SANDBOX_USER)
-    os.setgroups([])
-    os.setresgid(SANDBOX_USER, SANDBOX_USER, SANDBOX_USER)
-    os.setresuid(SANDBOX_USER, SANDBOX_USER, SANDBOX_USER)
-    # Else the files in /proc that it needs belong to root.
-    libc.prctl(libc.PR_SET_DUMPABLE, 1)
-    return True
-
-
-def _can_read(path):
-    try:
-        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
-        return True
-    except FileNotFoundError:
-        # Whoever asks for it is told so.
-        return True
-    except OSError:
-        return False
-
-
-def give_to(folder, user, group, only_from=None):
-    """Changes the owner of a folder and of all in it; of links, not of what they lead to."""
-    for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
-        for name in (*folders, *files, "."):
-            if only_from is None or os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_uid == only_from:
-                os.chown(name, user, group, dir_fd=descriptor, follow_symlinks=False)
-
-
 def _close_others(kept):
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     edges = [2, *sorted(kept), 1 << 20 if most == resource.RLIM_INFINITY else most]
     for lower, upper in zip(edges, edges[1:]):
         os.closerange(lower + 1, upper)
-
-
-def _others_of_user(namespaces):
-    """Threads that count against the limit and are none of ours."""
-    numbers = os.uname().release.split(".")
-    counts_by_namespace = [int(number) for number in numbers[:2]] >= [5, 14]
-    if os.geteuid() in (0, SANDBOX_USER) or (namespaces and counts_by_namespace):
-        return 0
-    threads = 0
-    for name in os.listdir("/proc"):
-        try:
-            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == os.geteuid():
-                threads += len(os.listdir(f"/proc/{name}/task"))
-        except OSError:
-            continue
-    return threads
-
-
-def _limit(limits, others):
-    # RLIMIT_DATA and not RLIMIT_AS: TensorFlow and V8 reserve far more address space than they ever use.
-    for kind, value in (
-        (resource.RLIMIT_DATA, limits.memory_bytes),
-        (resource.RLIMIT_FSIZE, limits.file_bytes),
-        (resource.RLIMIT_NPROC, limits.processes + others),
-        (resource.RLIMIT_NOFILE, limits.open_files),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _set_limit(kind, value, value)
-    # At the first a signal that names the limit, at the second SIGKILL.
-    _set_limit(resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 5)
-
-
-def _set_limit(kind, soft, hard):
-    most = resource.getrlimit(kind)[1]
-    if most != resource.RLIM_INFINITY:
-        soft, hard = min(soft, most), min(hard, most)
-    resource.setrlimit(kind, (soft, hard))
 
 
 def _restricted(readable, writable):

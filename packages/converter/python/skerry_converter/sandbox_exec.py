@@ -14,7 +14,8 @@ import resource
 import signal
 import sys
 
-from skerry_converter.sandbox import WARDEN_FAILED, Limits, Policy, supervise
+from skerry_converter.sandbox import WARDEN_FAILED, Policy, supervise
+from skerry_converter.sandbox_limits import Limits
 
 CANNOT_START = 71
 

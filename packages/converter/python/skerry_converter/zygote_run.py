@@ -7,7 +7,9 @@ import sys
 import tempfile
 
 from skerry_converter.protocol import Events, answer, limit_in, write_whole
-from skerry_converter.sandbox import SANDBOX_USER, Limits, Policy, give_to, supervise
+from skerry_converter.sandbox import Policy, supervise
+from skerry_converter.sandbox_limits import Limits
+from skerry_converter.sandbox_user import SANDBOX_USER, give_to
 
 CHUNK = 1 << 16
 MAXIMUM_LINE = 32 << 20

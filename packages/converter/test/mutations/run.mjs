@@ -14,7 +14,7 @@ const server = await createViteServer({
   optimizeDeps: { noDiscovery: true }
 })
 try {
-  await server.ssrLoadModule(process.env.ENTRY ?? fileURLToPath(new URL('run.ts', import.meta.url)))
+  await server.ssrLoadModule(fileURLToPath(new URL('run.ts', import.meta.url)))
 } finally {
   await server.close()
 }

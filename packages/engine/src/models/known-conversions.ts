@@ -12,9 +12,11 @@ type Known = NonNullable<Static<typeof AssignConversion>['known']>
  * decide the state; time limits are not.
  */
 function keyOf(stamp: string, work: Work, recipe: VariantRecipe): string {
-  const { source, calibration, evaluation, preprocessing, labels, signature, tolerance } = work
-  const deciding = { stamp, recipe, source, calibration, evaluation, preprocessing, labels, signature, tolerance }
-  return createHash('sha256').update(canonicalJson(deciding)).digest('hex')
+  const { source, calibration, evaluation, preprocessing, labels, signature, tolerance, propose = true } = work
+  const data = { source, calibration, evaluation, preprocessing, labels, signature }
+  return createHash('sha256')
+    .update(canonicalJson({ stamp, recipe, ...data, tolerance, propose }))
+    .digest('hex')
 }
 
 /** What was converted before by a converter that a device here still has, whole: all its blobs are there. */

@@ -34,6 +34,7 @@ function model(
     group: 'keras.applications',
     origin: `keras.applications.${architecture}, ${side} x ${side}, batch statistics and last layer from real pictures`,
     license,
+    runtimes: ['litert'],
     expectations: { float32: ready, float16: ready, ...expectations },
     async prepare(context) {
       const wanted = JSON.stringify({ architecture, side, ...range })

@@ -4,7 +4,7 @@ import { keptFolder } from '../kept-folder.ts'
 import { npmFile } from '../npm-packages.ts'
 import { type PictureData, pictureData, raw, signed, unit } from '../picture-data.ts'
 import { runScript } from '../scripts.ts'
-import { type Expectation, ready, readyOrRejected, type ZooContext, type ZooModel } from '../zoo-model.ts'
+import { type Expectation, type Oracle, ready, type ZooContext, type ZooModel } from '../zoo-model.ts'
 
 const packageName = '@vladmandic/human'
 const version = '3.3.6'
@@ -34,22 +34,27 @@ async function archive(context: ZooContext, name: string): Promise<string> {
 function model(
   name: string,
   data: Omit<PictureData, 'channels'> & { channels?: 1 | 3 },
-  expectations: Readonly<Record<string, Expectation>> = {}
+  expectations: Readonly<Record<string, Expectation>> = {},
+  oracle?: () => Oracle
 ): ZooModel {
   return {
     name: `human-${name}`,
     group: 'trained by others',
     origin: `npm ${packageName}@${version}, TensorFlow.js graph model`,
     license: 'MIT (package)',
-    expectations: { float32: ready, float16: ready, 'full_int8-litertq': readyOrRejected, ...expectations },
+    ...(data.width < 256 && name !== 'movenet-lightning' ? {} : { runtimes: ['litert'] }),
+    expectations: '*' in expectations ? expectations : { float32: ready, float16: ready, ...expectations },
     prepare: async (context) => ({
       sourcePath: await archive(context, name),
       format: 'tfjs',
-      ...(await pictureData(context, { channels: 3, ...data }))
+      ...(await pictureData(context, { channels: 3, ...data })),
+      ...(oracle === undefined ? {} : { oracle: oracle() })
     })
   }
 }
 
+// Its non-maximum suppression gathers boxes in a loop, in a tensor that grows.
+const loops: Expectation = { states: ['unproven', 'failed'] }
 const square = (side: number) => ({ height: side, width: side })
 
 export const humanModels: readonly ZooModel[] = [
@@ -58,7 +63,16 @@ export const humanModels: readonly ZooModel[] = [
   model('liveness', { kind: 'faces', input: 'conv2d_1_input', ...square(32), ...unit }),
   model('blazeface', { kind: 'both', input: 'input', ...square(256), ...signed }),
   model('facemesh', { kind: 'faces', input: 'input_1', ...square(192), ...unit }),
+  model('handlandmark-lite', { kind: 'both', input: 'input_1', ...square(224), ...unit }, {}, () => ({
+    // The same network with the same weights, as MediaPipe itself publishes it.
+    path: npmFile('@mediapipe/hands', 'hand_landmark_lite.tflite'),
+    outputs: { Identity: 'Identity', Identity_1: 'Identity_1', Identity_2: 'Identity_2', Identity_3: 'Identity_3' }
+  })),
   model('iris', { kind: 'faces', input: 'input_1', ...square(64), ...unit }),
   model('movenet-lightning', { kind: 'both', input: 'input', ...square(192), ...raw, dtype: 'int32' }),
-  model('handtrack', { kind: 'both', input: 'input_tensor', ...square(320), ...raw, dtype: 'uint8' })
+  model(
+    'handtrack',
+    { kind: 'both', input: 'input_tensor', ...square(320), ...raw, dtype: 'uint8', evaluation: 64, calibration: 16 },
+    { '*': loops }
+  )
 ]

@@ -44,11 +44,12 @@ async function archive(context: ZooContext, name: string): Promise<string> {
   return path.join(folder, 'model.zip')
 }
 
-const model = (name: string, folder: string, kind: string): ZooModel => ({
+const model = (name: string, folder: string, kind: string, heavy = false): ZooModel => ({
   name: `nsfwjs-${name}`,
   group: 'trained by others',
   origin: `npm nsfwjs@${version}, ${kind}`,
   license: 'MIT',
+  ...(heavy ? { runtimes: ['litert'] } : {}),
   expectations: { '*': ready, full_int8: readyOrRejected, 'full_int8-litertq': readyOrRejected },
   prepare: async (context) => ({
     sourcePath: await archive(context, folder),
@@ -61,6 +62,6 @@ const model = (name: string, folder: string, kind: string): ZooModel => ({
 
 export const nsfwjsModels: readonly ZooModel[] = [
   model('mobilenet-v2', 'mobilenet_v2', 'TensorFlow.js layers model'),
-  model('mobilenet-v2-mid', 'mobilenet_v2_mid', 'TensorFlow.js graph model'),
-  model('inception-v3', 'inception_v3', 'TensorFlow.js layers model')
+  model('mobilenet-v2-mid', 'mobilenet_v2_mid', 'TensorFlow.js graph model', true),
+  model('inception-v3', 'inception_v3', 'TensorFlow.js layers model', true)
 ]

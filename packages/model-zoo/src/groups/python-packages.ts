@@ -33,6 +33,7 @@ const basicPitch: ZooModel = {
   group: 'trained by others',
   origin: 'PyPI basic-pitch@0.4.0, SavedModel',
   license: 'Apache-2.0',
+  runtimes: ['litert'],
   expectations: { float32: ready, float16: ready },
   async prepare(context) {
     const saved = path.join(await pythonPackages(context, 'models'), 'basic_pitch/saved_models/icassp_2022')
