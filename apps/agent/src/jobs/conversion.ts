@@ -25,6 +25,8 @@ export type ConversionJobDeps = {
   log: Logger
 }
 
+/** How long the converter's process, half a gigabyte, waits for the next conversion. */
+const WARM_MS = 5 * 60_000
 // What a progress frame may carry.
 const LOG_LINES = 20
 const LOG_LINE_LENGTH = 500
@@ -45,7 +47,12 @@ const SUFFIX_OF: Record<SourceFormat, string> = {
  * converter gave for the same source and recipe before comes with the work, and is not made again.
  */
 export function conversionExecutor(deps: ConversionJobDeps): JobExecutor<'conversion'> {
+  let cooling: NodeJS.Timeout | undefined
+  const stopWorker = () => {
+    deps.worker.stop().catch((error: unknown) => deps.log.warn({ error: wordsOf(error) }, 'the converter did not stop'))
+  }
   return async (work, _body, context) => {
+    clearTimeout(cooling)
     const known = work.known?.[deps.stamp] ?? []
     const left = work.variants.filter((recipe) => !known.some(({ variants }) => variants[0]?.recipe === recipe))
     const merge = (all: readonly ConversionResult[], made?: ConversionResult) => ({
@@ -62,6 +69,7 @@ export function conversionExecutor(deps: ConversionJobDeps): JobExecutor<'conver
       const fits = known.every(({ goldenInputs }) => goldenInputs === made.goldenInputs)
       return fits ? merge(known, made) : merge([], await convertIn(directory, work, context, deps))
     } finally {
+      cooling = setTimeout(stopWorker, WARM_MS).unref()
       await rm(directory, { recursive: true, force: true, maxRetries: 3 })
     }
   }

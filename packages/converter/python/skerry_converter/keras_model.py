@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 from skerry_converter.archive import unpack
 from skerry_converter.hdf5 import check_hdf5
-from skerry_converter.keras_config import MAXIMUM_CONFIG_BYTES, modernize, refuse_code
+from skerry_converter.keras_config import MAXIMUM_CONFIG_BYTES, refuse_code
+from skerry_converter.keras_legacy import modernize
 from skerry_converter.protocol import ConversionFailure, last_words, limit_of
 from skerry_converter.source import Source, name_tensors
 
