@@ -142,8 +142,10 @@ function normalizedPoints(outputs: readonly NamedArray[], samples: number): Floa
   const parts = outputs.map((output) => {
     const elements = elementsOf(output.shape.slice(1))
     const kept = Math.min(elements, maxElementsPerOutput)
-    const all = toNumbers(output.dtype, output.data)
-    const points = Array.from({ length: samples }, (_, index) => all.slice(index * elements, index * elements + kept))
+    const points = Array.from({ length: samples }, (_, index) => {
+      const from = index * elements
+      return toNumbers(output.dtype, output.data.slice(from, from + kept))
+    })
     for (let at = 0; at < kept; at++) {
       const mean = points.reduce((sum, point) => sum + (point[at] as number), 0) / samples
       for (const point of points) point[at] = (point[at] as number) - mean

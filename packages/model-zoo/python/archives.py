@@ -8,7 +8,8 @@ from pathlib import Path
 
 
 def files_of(folder):
-    return [(path.relative_to(folder.parent).as_posix(), path) for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+    files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+    return [(path.relative_to(Path(folder).parent).as_posix(), path) for path in files]
 
 
 def write_zip(folder, archive_path):

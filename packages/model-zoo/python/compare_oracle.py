@@ -1,8 +1,8 @@
 """Compares .tflite files with the model they come from, on the same samples. Argument: a JSON object {source, format,
 packages: folder of tf_keras, samples: .npz, files: [{name, path, outputs: {original's output: file's output}}]}.
 
-Prints {file: {output: {snrDb, agreement}}}. The original runs in Keras 2 or TensorFlow, the files in LiteRT's own
-Python interpreter, so that nothing of Skerry stands between. Nothing but Skerry loads TensorFlow.js models in Python: in
+Prints {file: {output: {snrDb, agreement}}}. The original runs in Keras 2 or TensorFlow, the files in LiteRT's Python
+interpreter, so that nothing of Skerry stands between. Nothing but Skerry loads TensorFlow.js models in Python: in
 their place stands the file named float32, which was compared with the original before.
 """
 
@@ -34,14 +34,16 @@ def run_original(source, kind, packages, samples):
 
     import tensorflow as tf
 
-    with tempfile.TemporaryDirectory() as folder:
+    # The session of TensorFlow 1 asks for no optimizer, which tf.saved_model.load does not find in old models.
+    with tempfile.TemporaryDirectory() as folder, tf.compat.v1.Session(graph=tf.Graph()) as session:
         with zipfile.ZipFile(source) as archive:
             archive.extractall(folder)
             root = os.path.join(folder, archive.namelist()[0].split("/")[0])
-        run = tf.saved_model.load(root).signatures["serving_default"]
-        (name,) = samples
-        answers = [run(**{name: tf.constant(batch)}) for batch in batches]
-        return {key: np.concatenate([answer[key].numpy() for answer in answers]) for key in answers[0]}
+        signature = tf.compat.v1.saved_model.load(session, ["serve"], root).signature_def["serving_default"]
+        (entry,) = signature.inputs.values()
+        outputs = {name: info.name for name, info in signature.outputs.items()}
+        answers = [session.run(outputs, {entry.name: batch}) for batch in batches]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in outputs}
 
 
 def run_file(path, samples, outputs):

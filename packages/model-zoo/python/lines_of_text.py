@@ -11,7 +11,7 @@ SHORTEST, LONGEST = 24, 72
 
 
 def lines(part, count):
-    """Returns (lines, labels: 1 for Python), half of each, shuffled. `train` and `held-out` share no file and no line."""
+    """(lines, labels: 1 for Python), half of each, shuffled. `train` and `held-out` share no file and no line."""
     package = Path(skimage.__file__).parent
     code_files = sorted(path for path in package.rglob("*.py") if "tests" not in path.parts)
     code = _pick(code_files, part, count // 2, _is_code)
@@ -33,7 +33,8 @@ def _pick(files, part, count, belongs):
     mine = [file for index, file in enumerate(files) if (index % 2 == 0) == (part == "train")]
     candidates = set()
     for file in mine:
-        candidates |= {line.rstrip() for line in file.read_text("utf-8", "replace").splitlines() if belongs(line.rstrip())}
+        stripped = map(str.rstrip, file.read_text("utf-8", "replace").splitlines())
+        candidates |= {line for line in stripped if belongs(line)}
     if part != "train":
         candidates -= set(_pick(files, "train", 10**9, belongs))
     chosen = sorted(candidates)
@@ -42,7 +43,8 @@ def _pick(files, part, count, belongs):
 
 
 def _is_code(line):
-    return SHORTEST <= len(line) <= LONGEST and line.isascii() and any(sign in line for sign in ("=", "(", "import ", "return"))
+    signs = ("=", "(", "import ", "return")
+    return SHORTEST <= len(line) <= LONGEST and line.isascii() and any(sign in line for sign in signs)
 
 
 def _is_prose(line):

@@ -18,9 +18,10 @@ HELD_OUT = ("guitar_chord2.wav", "voice.wav", "chord_metronome2.wav")
 
 def windows(folder, names, width, count):
     recordings = [_read(folder / name) for name in names]
-    starts = [(recording, start) for recording in recordings for start in range(0, len(recording) - width + 1, RATE // 20)]
-    chosen = np.linspace(0, len(starts) - 1, count).round().astype(int)
-    return np.stack([starts[index][0][starts[index][1] :][:width] for index in chosen])[..., None]
+    step = RATE // 20
+    cuts = [one[start:][:width] for one in recordings for start in range(0, len(one) - width + 1, step)]
+    chosen = np.linspace(0, len(cuts) - 1, count).round().astype(int)
+    return np.stack([cuts[index] for index in chosen])[..., None]
 
 
 def _read(path):

@@ -1,4 +1,4 @@
-"""Real pictures that scikit-image carries: 200 crops of 25x25 (100 faces, 100 others), and photographs cut into tiles."""
+"""Real pictures that scikit-image carries: 200 crops of 25x25 (100 faces, 100 others), and tiles of photographs."""
 
 from pathlib import Path
 

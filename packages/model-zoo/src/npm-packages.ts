@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 
@@ -21,6 +21,5 @@ export function npmFile(packageName: string, file: string): string {
 /** A CommonJS module inside an npm package, as it exports itself. */
 export const npmModule = (packageName: string, file: string): unknown => require(npmFile(packageName, file))
 
-export async function npmVersion(packageName: string): Promise<string> {
-  return (JSON.parse(await readFile(npmFile(packageName, 'package.json'), 'utf8')) as { version: string }).version
-}
+export const npmVersion = (packageName: string): string =>
+  (JSON.parse(readFileSync(npmFile(packageName, 'package.json'), 'utf8')) as { version: string }).version

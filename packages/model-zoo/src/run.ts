@@ -95,6 +95,7 @@ async function main(): Promise<number> {
         log(`${model.name}: ${record.seconds} s: ${statesOf(record)}`)
       } catch (error) {
         // What is wrong with one model, such as its preparation, is told at the end; the others go on.
+        log(`${model.name}: ${error instanceof Error ? error.message : String(error)}`)
         deviations.push(`${model.name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
       }
     }

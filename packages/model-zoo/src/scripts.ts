@@ -6,13 +6,13 @@ import type { ZooContext } from './zoo-model.ts'
 
 /** Runs a script of python/ and answers what it printed. */
 export async function runScript(
-  { python, log }: Pick<ZooContext, 'python' | 'log'>,
+  { python, cacheDir, log }: Pick<ZooContext, 'python' | 'cacheDir' | 'log'>,
   script: string,
   args: readonly string[]
 ): Promise<string> {
   const file = path.join(scriptsFolder, script)
-  // One thread more or less changes sums, and with them models; the variables that matter are set here.
-  const env = { ...process.env, PYTHONHASHSEED: '0', TF_CPP_MIN_LOG_LEVEL: '2', TF_ENABLE_ONEDNN_OPTS: '0' }
+  // Nothing of this process's environment, so that a model depends on its script alone.
+  const env = { PYTHONHASHSEED: '0', TF_CPP_MIN_LOG_LEVEL: '2', HOME: cacheDir, TMPDIR: cacheDir }
   const { stdout, stderr } = await promisify(execFile)(python, ['-s', '-B', file, ...args], {
     env,
     maxBuffer: 64 << 20

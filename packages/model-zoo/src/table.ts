@@ -48,7 +48,8 @@ function oracles(records: readonly ZooRecord[]): string {
   const lines = records.flatMap(({ model, oracle }) => oracle.map((row) => [model, ...oracleCells(row)]))
   if (lines.length === 0) return ''
   const title =
-    "The authors' own .tflite files beside ours, each against the original (of a TensorFlow.js model: its float32 variant) on the same samples, by an interpreter that has nothing of Skerry:"
+    "The authors' own .tflite files beside ours, each against the original (of a TensorFlow.js model: its float32 variant) " +
+    'on the same samples, by an interpreter that has nothing of Skerry:'
   return `${title}\n\n${table(['model', 'file', 'bytes', 'output', 'SNR, dB', 'agreement'], lines)}`
 }
 

@@ -34,8 +34,11 @@ def _modernize(value):
     if class_name in _MODELS:
         _renumber(config)
     module = value.get("module")
-    if class_name in _MODELS and isinstance(module, str) and re.match(r"keras\.(src\.)?engine\.", module):
-        value["module"] = _MODELS[class_name]
+    if isinstance(module, str):
+        # As the package tf_keras calls itself.
+        value["module"] = module = re.sub(r"^tf_keras\b", "keras", module)
+        if class_name in _MODELS and re.match(r"keras\.(src\.)?engine\.", module):
+            value["module"] = _MODELS[class_name]
     # Layers within layers are looked up by module; others by name, as Keras 2 did.
     for key in _WRAPPED:
         for each in config[key] if isinstance(config.get(key), list) else [config.get(key)]:

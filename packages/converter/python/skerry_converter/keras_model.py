@@ -23,13 +23,13 @@ def load_keras(path, unpacked):
     missing = [name for name in (_CONFIG, _METADATA, _WEIGHTS) if not (unpacked / name).is_file()]
     if missing:
         raise ConversionFailure("not-a-model", f"The .keras archive has no {' and no '.join(missing)}.")
-    config = _parse((unpacked / _CONFIG).read_bytes())
-    config.pop("compile_config", None)
-    refuse_code(config, known_classes())
-    modernize(config)
-    (unpacked / _CONFIG).write_text(json.dumps(config))
     weights = unpacked / _WEIGHTS
     with reading():
+        config = _parse((unpacked / _CONFIG).read_bytes())
+        config.pop("compile_config", None)
+        modernize(config)
+        refuse_code(config, known_classes())
+        (unpacked / _CONFIG).write_text(json.dumps(config))
         with h5py.File(weights, "r") as file:
             check_hdf5(file, weights.stat().st_size)
         return keras_source(keras.models.load_model(unpacked, compile=False, safe_mode=True))
@@ -61,8 +61,8 @@ def build(config):
     from keras.src.legacy.saving.saving_utils import model_from_config
     from keras.src.saving import serialization_lib
 
-    refuse_code(config, known_classes())
     modernize(config)
+    refuse_code(config, known_classes())
     with saving_options.keras_option_scope(use_legacy_config=True), serialization_lib.SafeModeScope(True):
         return model_from_config(config)
 

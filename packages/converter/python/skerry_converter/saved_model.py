@@ -7,6 +7,7 @@ from skerry_converter.source import Source, name_tensors
 
 _FILE = "saved_model.pb"
 _SERVE = "serve"
+_REFERENCE_VARIABLES = ("Variable", "VariableV2")
 # Other forms of the same, of which TensorFlow's loaders prefer now one, now another.
 _OTHER_FORMS = ("saved_model.pbtxt", "saved_model.cpb")
 
@@ -55,6 +56,9 @@ def _checked_meta_graph(folder):
 
 
 def _load(folder, meta_graph, signature):
+    # TensorFlow 1's own variables run in TensorFlow 2, which then neither exports nor converts them.
+    if any(node.op in _REFERENCE_VARIABLES for node in meta_graph.graph_def.node):
+        return _load_graph(folder, meta_graph, signature)
     try:
         return _load_objects(folder, meta_graph, signature)
     except AttributeError as error:

@@ -22,11 +22,14 @@ const floatError = 1e-4
 const certainty = 2
 
 /**
- * Whether a variant still does what its recipe promises, found on a large labelled set that the judge never sees.
+ * Whether a variant still does what its recipe promises, found on a larger labelled set than the judge's. Neither was
+ * trained or calibrated on; but both are drawn from the same held-out blocks, and that of the faces holds the judge's 80
+ * pictures and variations of them, so that there the two are not independent.
  *
  * - NaN or infinite values are harm.
  * - A float32 file promises the original's numbers: an error (root of the mean square) of more than a ten-thousandth of
- *   what the output varies by is harm, whatever the task loses by it.
+ *   what the output varies by is harm, whatever the task loses by it. That is the judge's own 80 dB on
+ *   other data: of float32 rows the table shows consistency more than it shows truth.
  * - Accuracy may drop by what the recipe allows (tolerances.ts); the error of a regression may grow by a tenth.
  *
  * Where that difference is less than two (paired) standard errors from what is allowed, the large set itself cannot

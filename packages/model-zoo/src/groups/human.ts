@@ -1,13 +1,13 @@
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { keptFolder } from '../kept-folder.ts'
-import { npmFile } from '../npm-packages.ts'
+import { npmFile, npmVersion } from '../npm-packages.ts'
 import { type PictureData, pictureData, raw, signed, unit } from '../picture-data.ts'
 import { runScript } from '../scripts.ts'
 import { type Expectation, type Oracle, ready, type ZooContext, type ZooModel } from '../zoo-model.ts'
 
 const packageName = '@vladmandic/human'
-const version = '3.3.6'
+const version = npmVersion(packageName)
 
 async function archive(context: ZooContext, name: string): Promise<string> {
   const folder = await keptFolder(

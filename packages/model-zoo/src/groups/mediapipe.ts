@@ -1,17 +1,12 @@
-import { npmFile } from '../npm-packages.ts'
+import { npmFile, npmVersion } from '../npm-packages.ts'
 import { type PictureData, pictureData, signed, unit } from '../picture-data.ts'
 import { unproven, type ZooModel } from '../zoo-model.ts'
 
-const versions = {
-  face_detection: '0.4.1657300184',
-  hands: '0.4.1675469240',
-  pose: '0.5.1675469404',
-  selfie_segmentation: '0.1.1675465747'
-}
+type PackageName = 'face_detection' | 'hands' | 'pose' | 'selfie_segmentation'
 
 /** Ready .tflite files: they pass through as they are, and are run and described. */
 function model(
-  packageName: keyof typeof versions,
+  packageName: PackageName,
   file: string,
   size: readonly [height: number, width: number],
   range: Pick<PictureData, 'scale' | 'offset'>,
@@ -20,7 +15,7 @@ function model(
   return {
     name: `mediapipe-${file.replaceAll('_', '-')}`,
     group: 'ready .tflite',
-    origin: `npm @mediapipe/${packageName}@${versions[packageName]}`,
+    origin: `npm @mediapipe/${packageName}@${npmVersion(`@mediapipe/${packageName}`)}`,
     license: 'Apache-2.0',
     expectations: { original: unproven(/no original to compare it with/) },
     async prepare(context) {

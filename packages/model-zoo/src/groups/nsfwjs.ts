@@ -2,12 +2,12 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { Preprocessing } from '@skerry/converter'
 import { keptFolder } from '../kept-folder.ts'
-import { npmModule } from '../npm-packages.ts'
+import { npmModule, npmVersion } from '../npm-packages.ts'
 import { pictureArchives } from '../picture-data.ts'
 import { runScript } from '../scripts.ts'
 import { ready, readyOrRejected, type ZooContext, type ZooModel } from '../zoo-model.ts'
 
-const version = '4.4.0'
+const version = npmVersion('nsfwjs')
 
 // As nsfwjs prepares pictures.
 const preprocessing: Preprocessing = {
