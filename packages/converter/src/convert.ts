@@ -2,6 +2,7 @@ import path from 'node:path'
 import { ConversionError } from './conversion-error.ts'
 import { convertTensorFlow } from './convert-tensorflow.ts'
 import { ConverterWorker } from './converter-worker.ts'
+import { gatherSource } from './gather-source.ts'
 import { passTflite } from './pass-tflite.ts'
 import { checkSourceFormat } from './source-format.ts'
 import { TrialRuntime } from './trial.ts'
@@ -36,9 +37,10 @@ export type ConversionContext = {
  * nothing is left in `request.workDir`.
  */
 export async function convert(request: ConversionRequest, deps: ConversionDeps): Promise<ConversionResult> {
-  const absolute = withAbsolutePaths(request)
-  await checkSourceFormat(absolute.sourcePath, absolute.format)
-  const work = await WorkFolder.open(absolute.workDir)
+  const given = withAbsolutePaths(request)
+  await checkSourceFormat(given.sourcePath, given.format)
+  const work = await WorkFolder.open(given.workDir)
+  const absolute = { ...given, sourcePath: await gatherSource(given, work) }
   const limit = startLimit(deps)
   // Not started before it is needed: a TFLite file is not converted.
   const worker = deps.worker ?? newWorker(deps)

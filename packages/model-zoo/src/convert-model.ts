@@ -12,6 +12,8 @@ export type ConvertModelOptions = {
   deps: Omit<ConversionDeps, 'onProgress'>
   /** Recipes' names. Default: those of the zoo, and the model's own. */
   variants?: readonly string[]
+  /** Whether something better is looked for where a variant is rejected, which takes minutes. Default false. */
+  propose?: boolean
   /** Converted files are made here and removed afterwards. */
   workDir: string
   /** Stands for the converter (converterStamp). */
@@ -38,6 +40,7 @@ export async function convertModel(
     context.log(`${model.name}: nothing has changed`)
     return options.kept
   }
+  const propose = options.propose ?? false
   const started = options.now()
   const record: Omit<ZooRecord, 'seconds'> = {
     model: model.name,
@@ -54,7 +57,7 @@ export async function convertModel(
   const workDir = path.join(options.workDir, model.name)
   await rm(workDir, { recursive: true, force: true })
   try {
-    const result = await run(model, prepared, variants, workDir, context, { ...options.deps, runtimes })
+    const result = await run(model, prepared, variants, workDir, context, { ...options.deps, runtimes }, propose)
     record.rows = rowsOf(result)
     record.warnings = [...result.warnings]
     record.oracle = await compareWithOracle(context, prepared, result)
@@ -73,7 +76,8 @@ function run(
   variants: readonly string[],
   workDir: string,
   context: ZooContext,
-  deps: ConvertModelOptions['deps']
+  deps: ConvertModelOptions['deps'],
+  propose: boolean
 ): Promise<ConversionResult> {
   let stage = ''
   const onProgress: ConversionDeps['onProgress'] = (progress) => {
@@ -81,7 +85,7 @@ function run(
     stage = progress.stage
     context.log(`${model.name}: ${progress.percent} % ${stage}`)
   }
-  return convert({ ...prepared, variants, workDir }, { ...deps, onProgress })
+  return convert({ ...prepared, variants, workDir, propose }, { ...deps, onProgress })
 }
 
 async function keyOf(prepared: PreparedModel, variants: readonly string[], stamp: string): Promise<string> {

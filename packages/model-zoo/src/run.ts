@@ -26,6 +26,7 @@ const help = `Converts the models of the zoo into every variant and writes what 
   --markdown FILE   puts the table between its <!-- zoo:begin --> and <!-- zoo:end -->
   --json FILE       all results in one file
   --fresh           convert again what an earlier run has converted
+  --propose         look for something better where a variant is rejected (takes longer)
   --prepare-only    make and install the models, convert nothing
   --list            names of the models
 
@@ -44,6 +45,7 @@ async function main(): Promise<number> {
       markdown: { type: 'string' },
       json: { type: 'string' },
       fresh: { type: 'boolean', default: false },
+      propose: { type: 'boolean', default: false },
       'prepare-only': { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false }
@@ -85,6 +87,7 @@ async function main(): Promise<number> {
           deps: { python, liteRtLibrary, liteRtVersion, runtimes, worker, timeLimitMs },
           workDir,
           stamp,
+          propose: values.propose,
           now: () => performance.now(),
           ...(kept === undefined ? {} : { kept }),
           ...(values.variant === undefined ? {} : { variants: values.variant })
