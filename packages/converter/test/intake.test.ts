@@ -17,17 +17,18 @@ beforeAll(async () => {
 }, 120_000)
 afterAll(() => rm(scratch, { recursive: true }))
 
-const numbersOf = ({ answers }: Loaded, name: string): number[] => {
+const numbersOf = ({ answers }: Loaded, name: string): Float64Array => {
   const found = answers?.get(name)
   if (found === undefined) throw new Error(`no ${name}`)
   return toNumbers(found.dtype, found.data)
 }
 
 /** The largest difference, as a share of the range of what is expected. */
-const difference = (found: readonly number[], expected: readonly number[]): number => {
+const difference = (found: ArrayLike<number>, expected: ArrayLike<number>): number => {
   expect(found.length).toBe(expected.length)
-  const range = Math.max(...expected) - Math.min(...expected) || Math.max(...expected.map(Math.abs))
-  return Math.max(...found.map((value, index) => Math.abs(value - (expected[index] as number)))) / range
+  const wanted = Array.from(expected)
+  const range = Math.max(...wanted) - Math.min(...wanted) || Math.max(...wanted.map(Math.abs))
+  return Math.max(...wanted.map((value, index) => Math.abs(value - (found[index] as number)))) / range
 }
 
 describe('models that users bring', () => {

@@ -8,7 +8,7 @@ import type { OracleRow } from './zoo-record.ts'
 type Measures = Record<string, Record<string, { snrDb: number | null; agreement: number | null }>>
 
 /**
- * Our variants and the authors' own .tflite, each against the original on the same samples
+ * Our ready variants and the authors' own .tflite, each against the original on the same samples
  * (python/compare_oracle.py). The authors' file comes first.
  */
 export async function compareWithOracle(
@@ -17,10 +17,10 @@ export async function compareWithOracle(
   { variants, names }: ConversionResult
 ): Promise<OracleRow[]> {
   if (oracle === undefined) return []
-  if (format === 'tfjs' && !variants.some(({ variant, path }) => variant === 'float32' && path !== undefined)) return []
+  if (format === 'tfjs' && !variants.some(({ variant, state }) => variant === 'float32' && state === 'ready')) return []
   const files = [{ name: 'the authors', path: oracle.path, outputs: oracle.outputs }]
   for (const { variant, path, state } of variants) {
-    if (path !== undefined && state !== 'failed') files.push({ name: variant, path, outputs: names.outputs })
+    if (path !== undefined && state === 'ready') files.push({ name: variant, path, outputs: names.outputs })
   }
   const packages = await pythonPackages(context, 'models')
   const wanted = { source: sourcePath, format, packages, samples: evaluationPath, files }
