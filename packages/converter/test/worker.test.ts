@@ -76,7 +76,11 @@ describe('a worker', () => {
     process.env.SKERRY_TEST_SECRET = 'secret'
     const { events, workDir } = await bench.run(await bench.worker(), { kind: 'show' })
     delete process.env.SKERRY_TEST_SECRET
-    const { environment, folder, open } = events.at(-1) as unknown as { environment: object; folder: string; open: number }
+    const { environment, folder, open } = events.at(-1) as unknown as {
+      environment: object
+      folder: string
+      open: number
+    }
     const temporary = path.join(workDir, 'tmp')
     expect(folder).toBe(temporary)
     expect(environment).toMatchObject({ HOME: temporary, TMPDIR: temporary, KERAS_HOME: temporary })

@@ -34,8 +34,9 @@ def convert_by_ways(ways, recipe, calibration, shapes, weights, on_attempt, on_s
     end in it, and then that is what remains.
     """
     errors = []
+    operators_missing = False
     for way in ways:
-        if way.select_tf_ops and not any(MISSING_OPERATORS.search(error) for error in errors):
+        if way.select_tf_ops and not operators_missing:
             continue
         on_attempt(way.name, "failed", 0, PROCESS_ENDED)
         started = time.monotonic()
@@ -45,6 +46,8 @@ def convert_by_ways(ways, recipe, calibration, shapes, weights, on_attempt, on_s
         except Exception as error:  # the next way may well work
             words = words_of(error)
             errors.append(words)
+            # In the whole text: its end alone, which is shown, may not say it.
+            operators_missing = operators_missing or MISSING_OPERATORS.search(str(error)) is not None
             on_attempt(way.name, "failed", _since(started), words)
             if VARIANT_IMPOSSIBLE.search(words):
                 break
