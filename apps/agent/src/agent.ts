@@ -34,7 +34,7 @@ export type AgentDeps = {
   runtimes: RuntimeInfo[]
   startRuntime: (name: RuntimeName) => Promise<TfliteRuntime>
   /** On a device that converts. */
-  converter?: { worker: ConverterWorker; stamp: string }
+  converter?: { worker: ConverterWorker; stamp?: string }
   http: HttpExchange
   log: Logger
   /** Milliseconds since the epoch. */

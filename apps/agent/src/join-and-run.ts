@@ -4,7 +4,7 @@ import { ConverterWorker, converterStamp } from '@skerry/converter'
 import { startRuntime, type TfliteRuntime } from '@skerry/runtimes'
 import { type Logger, pino } from 'pino'
 import { Agent, type AgentExit } from './agent.ts'
-import { AgentError } from './agent-error.ts'
+import { AgentError, wordsOf } from './agent-error.ts'
 import { type AgentOptions, type AgentSettings, settingsOf } from './config.ts'
 import { lockDataDir } from './data-dir-lock.ts'
 import { endpointsOf } from './endpoints.ts'
@@ -89,11 +89,18 @@ function startRuntimeFor(settings: AgentSettings, log: Logger, name: RuntimeName
 
 async function openConverter({ capabilities, python }: AgentSettings, runtimes: RuntimeInfo[], log: Logger) {
   if (!capabilities.includes('convert') || python === undefined) return undefined
-  const stamp = await converterStamp(
-    python,
-    runtimes.map(({ name, version }) => `${name} ${version}`)
-  )
-  return { stamp, worker: new ConverterWorker({ python, onLog: (line) => log.debug({ line }, 'converter') }) }
+  const worker = new ConverterWorker({ python, onLog: (line) => log.debug({ line }, 'converter') })
+  try {
+    const stamp = await converterStamp(
+      python,
+      runtimes.map(({ name, version }) => `${name} ${version}`)
+    )
+    return { worker, stamp }
+  } catch (error) {
+    // Its conversions will say what is wrong; none of them can be known from before.
+    log.warn({ error: wordsOf(error) }, 'the converter does not tell its versions')
+    return { worker }
+  }
 }
 
 async function newIdentity(settings: AgentSettings, runtimes: RuntimeInfo[], http: HttpExchange): Promise<Identity> {

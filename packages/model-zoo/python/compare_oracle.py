@@ -95,8 +95,10 @@ def compare(reference, answer):
     reference, answer = reference.astype(np.float64), answer.astype(np.float64).reshape(reference.shape)
     error = np.mean((answer - reference) ** 2)
     snr = None if error == 0 else round(10 * math.log10(np.var(reference) / error), 2)
+    if reference.ndim != 2 or reference.shape[1] == 1:
+        return {"snrDb": snr, "agreement": None}
     ordered = np.sort(reference, -1)
-    clear = (ordered[..., -1] - ordered[..., -2] > CLEAR_MARGIN) & (reference.ndim == 2)
+    clear = ordered[:, -1] - ordered[:, -2] > CLEAR_MARGIN
     same = np.argmax(answer, -1) == np.argmax(reference, -1)
     return {"snrDb": snr, "agreement": round(float(same[clear].mean()), 4) if clear.any() else None}
 

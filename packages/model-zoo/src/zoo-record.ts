@@ -40,7 +40,7 @@ export type ZooRecord = {
 
 export function rowsOf({ variants }: ConversionResult): ZooRow[] {
   return variants.map((each) => {
-    const converted = each.attempts?.find(({ outcome }) => outcome === 'converted')
+    const converted = each.attempts?.findLast(({ outcome }) => outcome === 'converted')
     const accuracy = each.parity?.accuracy
     return {
       variant: each.variant,

@@ -90,7 +90,7 @@ export function mergeKnown(
   recipes: readonly string[],
   known: readonly ConversionResult[],
   made: ConversionResult | undefined,
-  converterStamp: string
+  converterStamp: string | undefined
 ): ConversionResult {
   const results = made === undefined ? known : [made, ...known]
   const [first] = results
@@ -101,7 +101,7 @@ export function mergeKnown(
     variants: recipes.flatMap((recipe) => variants.get(recipe) ?? []),
     warnings: [...new Set(results.flatMap(({ warnings }) => warnings))],
     timings: made?.timings ?? {},
-    converterStamp,
+    ...(converterStamp === undefined ? {} : { converterStamp }),
     known: known.flatMap((result) => result.variants.map(({ recipe }) => recipe))
   }
 }

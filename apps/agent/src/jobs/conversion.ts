@@ -16,8 +16,8 @@ export type ConversionJobDeps = {
   workDir: string
   python: string
   worker: ConverterWorker
-  /** Stands for the converter here (DeviceFacts.converterStamp). */
-  stamp: string
+  /** Stands for the converter here (DeviceFacts.converterStamp), where it could be found out. */
+  stamp?: string
   liteRtLibrary?: string
   liteRtVersion?: string
   runtimes: readonly RuntimeName[]
@@ -53,7 +53,7 @@ export function conversionExecutor(deps: ConversionJobDeps): JobExecutor<'conver
   }
   return async (work, _body, context) => {
     clearTimeout(cooling)
-    const known = work.known?.[deps.stamp] ?? []
+    const known = deps.stamp === undefined ? [] : (work.known?.[deps.stamp] ?? [])
     const left = work.variants.filter((recipe) => !known.some(({ variants }) => variants[0]?.recipe === recipe))
     const merge = (all: readonly ConversionResult[], made?: ConversionResult) => ({
       result: { conversion: mergeKnown(work.variants, all, made, deps.stamp) },

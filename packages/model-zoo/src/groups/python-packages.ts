@@ -3,7 +3,7 @@ import { keptFolder } from '../kept-folder.ts'
 import { pictureData, signed } from '../picture-data.ts'
 import { pythonPackages } from '../python-packages.ts'
 import { madeFolder, runScript } from '../scripts.ts'
-import { ready, readyOrRejected, type ZooModel } from '../zoo-model.ts'
+import { ready, readyOrRejected, rejected, type ZooModel } from '../zoo-model.ts'
 
 const windowSamples = 43_844
 
@@ -34,7 +34,8 @@ const basicPitch: ZooModel = {
   origin: 'PyPI basic-pitch@0.4.0, SavedModel',
   license: 'Apache-2.0',
   runtimes: ['litert'],
-  expectations: { float32: ready, float16: ready },
+  // Measured: 11 dB with weights of 16 bits; why is not known.
+  expectations: { float32: ready, float16: rejected(/SNR/) },
   async prepare(context) {
     const saved = path.join(await pythonPackages(context, 'models'), 'basic_pitch/saved_models/icassp_2022')
     const sounds = path.join(await pythonPackages(context, 'sounds'), 'audioflux/utils/sample_data')
