@@ -1,5 +1,5 @@
 import type { NamedArray } from './array.ts'
-import { measureOutput } from './parity.ts'
+import { measureOutput, type OutputSamples } from './parity.ts'
 import { type AnsweredOutput, findSwappedInputs, findSwappedOutputs } from './swapped-tensors.ts'
 import type { VariantName } from './types.ts'
 
@@ -36,10 +36,40 @@ export function findStructuralFault({ variant, samples, outputs }: StructureChec
     if (constant.candidate && deviation > visible) {
       return `${name}: it is the same for every generated input, while the original varies.`
     }
-    if (excused !== undefined && snrDb < floatSnrDb && rmsError > excused * magnitude) {
-      return `${name}: SNR ${snrDb.toFixed(1)} dB on generated inputs (at least ${floatSnrDb}), which is another function.`
+    if (excused === undefined || snrDb >= floatSnrDb || rmsError <= excused * magnitude) continue
+    const most = measureOutput(...withoutWorst(reference, candidate))
+    if (most.snrDb < floatSnrDb && most.rmsError > excused * most.magnitude) {
+      const snr = most.snrDb.toFixed(1)
+      return `${name}: SNR ${snr} dB on most generated inputs (at least ${floatSnrDb}), which is another function.`
     }
   }
   const swapped = findSwappedOutputs(outputs) ?? findSwappedInputs(samples, outputs)
   return swapped === undefined ? undefined : `On generated inputs, ${swapped}.`
+}
+
+// Far from real data a deep network can turn rounding into another answer on some inputs (measured: an EfficientNet's
+// logit moved by 22 for a change of 1e-6, and its float32 file, 101 dB on pictures, answered 1 for 0). Another function
+// differs on nearly all.
+const leftOut = 0.4
+
+/** Both without the samples that differ most. */
+function withoutWorst(reference: OutputSamples, candidate: OutputSamples): [OutputSamples, OutputSamples] {
+  const { elements } = reference
+  const errors = Array.from({ length: reference.values.length / elements }, (_, sample) => {
+    let error = 0
+    for (let at = sample * elements; at < (sample + 1) * elements; at++) {
+      error += ((candidate.values[at] as number) - (reference.values[at] as number)) ** 2
+    }
+    return { sample, error }
+  })
+  const kept = errors.sort((a, b) => a.error - b.error).slice(0, Math.ceil(errors.length * (1 - leftOut)))
+  const pick = (output: OutputSamples): OutputSamples => {
+    const values = new Float64Array(kept.length * elements)
+    for (const [index, { sample }] of kept.entries()) {
+      for (let at = 0; at < elements; at++)
+        values[index * elements + at] = output.values[sample * elements + at] as number
+    }
+    return { ...output, values }
+  }
+  return [pick(reference), pick(candidate)]
 }
