@@ -4,7 +4,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readVariantFile, selectTfOperators } from '../src/variant-file.ts'
 import { madeModels, runPython } from './real-parts.ts'
-import { type Answer, made, madePath, madeRecipeModels, runJobs } from './recipe-jobs.ts'
+import { type Answer, made, madePath, runJobs } from './recipe-jobs.ts'
 
 type Checked = {
   model: string
@@ -25,7 +25,7 @@ let answers: Record<'gru' | 'lstm' | 'words' | 'determinant' | 'texts', Answer>
 
 beforeAll(async () => {
   scratch = await mkdtemp(path.join(tmpdir(), 'skerry-attempts-'))
-  const [models, recipeModels] = [await madeModels(), await madeRecipeModels()]
+  const [models, recipeModels] = [await madeModels(), await madeModels('make-recipe-models.py')]
   const model = (name: string) => path.join(name.startsWith('sides') || has(name) ? models : recipeModels, name)
   const ways = [
     { path: model('pair.keras'), format: 'keras', recipes: ['float32', 'full_int8'] },

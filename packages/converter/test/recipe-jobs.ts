@@ -1,29 +1,13 @@
 import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rename } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { recordAttempt } from '../src/attempt-log.ts'
 import { parseRecipe } from '../src/index.ts'
 import type { Attempt, Recipe } from '../src/types.ts'
-import { python, runPython } from './real-parts.ts'
+import { python } from './real-parts.ts'
 
 const here = path.dirname(fileURLToPath(import.meta.url))
-
-/** The folder of what make-recipe-models.py makes; it is made once for each version of that script. */
-export async function madeRecipeModels(): Promise<string> {
-  const script = path.join(here, 'make-recipe-models.py')
-  const hash = createHash('sha256').update(await readFile(script))
-  const folder = path.resolve(here, '../../../.tools/test-models', `recipes-${hash.digest('hex').slice(0, 16)}`)
-  if (existsSync(folder)) return folder
-  await mkdir(path.dirname(folder), { recursive: true })
-  const unfinished = await mkdtemp(`${folder}-`)
-  await runPython(script, unfinished)
-  await rename(unfinished, folder)
-  return folder
-}
 
 export type Job = {
   sourcePath: string

@@ -11,7 +11,7 @@ import { measureOutput } from '../src/parity.ts'
 import type { Recipe } from '../src/types.ts'
 import { readVariantFile, type VariantFile } from '../src/variant-file.ts'
 import { findLiteRt, madeModels } from './real-parts.ts'
-import { type Answer, type Job, made, madePath, madeRecipeModels, runJobs } from './recipe-jobs.ts'
+import { type Answer, type Job, made, madePath, runJobs } from './recipe-jobs.ts'
 
 const converter = [
   'float32',
@@ -74,7 +74,7 @@ beforeAll(async () => {
     evaluationPath: path.join(models, 'sides-evaluation.npz')
   }
   const wideJob: Job = {
-    sourcePath: path.join(await madeRecipeModels(), 'wide.keras'),
+    sourcePath: path.join(await madeModels('make-recipe-models.py'), 'wide.keras'),
     format: 'keras',
     recipes: ['float32', 'dynamic_int8-litertq', 'full_int8-litertq', 'full_int8-uint8-litertq', 'int16x8-litertq'],
     workDir: path.join(scratch, 'wide')

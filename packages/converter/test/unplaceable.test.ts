@@ -2,15 +2,14 @@ import path from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { ConverterWorker } from '../src/converter-worker.ts'
 import { type Bench, named, openBench } from './conversion-bench.ts'
-import { python } from './real-parts.ts'
-import { madeRecipeModels } from './recipe-jobs.ts'
+import { madeModels, python } from './real-parts.ts'
 
 let bench: Bench
 let worker: ConverterWorker
 let models: string
 beforeAll(async () => {
   bench = await openBench()
-  models = await madeRecipeModels()
+  models = await madeModels('make-recipe-models.py')
   worker = new ConverterWorker({ python })
 }, 90_000)
 afterAll(async () => {
