@@ -5,6 +5,13 @@ import { pipeline } from 'node:stream/promises'
 import type { ReadableStream as WebStream } from 'node:stream/web'
 import type { Job, Problem } from '@skerry/contracts'
 import { CliError } from './cli-error.ts'
+import type { CliConfig } from './config.ts'
+
+/** A client for the control plane that the configuration names. @throws CliError without a key */
+export function apiClientOf({ url, key, dataDir }: CliConfig): ApiClient {
+  if (key !== undefined) return new ApiClient(url, key)
+  throw new CliError(`No key: set SKERRY_KEY, or SKERRY_DATA_DIR to the folder that holds admin.key (now ${dataDir})`)
+}
 
 /** A control plane's REST interface. Every failure is a CliError with the server's own words. */
 export class ApiClient {

@@ -32,5 +32,5 @@ export {
   TensorBundleError,
   type TensorBundleErrorCode
 } from './tensor-bundle.ts'
-export { DEFAULT_TOLERANCES, MINIMUM_PROOF_SAMPLES } from './tolerances.ts'
+export { DEFAULT_TOLERANCES, MINIMUM_PROOF_SAMPLES, toleranceForAll } from './tolerances.ts'
 export * from './types.ts'

@@ -1,3 +1,4 @@
+import { parseRecipe } from './recipe.ts'
 import type { Tolerance, VariantName } from './types.ts'
 
 /**
@@ -46,4 +47,13 @@ export function toleranceFor(
   const minSnrDb = defaults.minSnrDb ?? Number.NEGATIVE_INFINITY
   const stricter = decided < decidedShare && minSnrDb < undecidedSnrDb ? { minSnrDb: undecidedSnrDb } : {}
   return { ...defaults, ...stricter, ...overrides }
+}
+
+/** One tolerance for every kind of variant among the recipes; a ready .tflite file (`original`) has none. */
+export function toleranceForAll(
+  recipes: readonly string[],
+  tolerance: Tolerance
+): Partial<Record<VariantName, Tolerance>> {
+  const made = recipes.filter((recipe) => recipe !== 'original')
+  return Object.fromEntries(made.map((recipe) => [parseRecipe(recipe).variant, tolerance]))
 }

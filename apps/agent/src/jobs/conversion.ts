@@ -1,7 +1,7 @@
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { AssignConversion, ConversionResult, RuntimeName, SourceFormat, Tolerance } from '@skerry/contracts'
-import { type ConverterWorker, convert, parseRecipe } from '@skerry/converter'
+import type { AssignConversion, ConversionResult, RuntimeName, SourceFormat } from '@skerry/contracts'
+import { type ConverterWorker, convert, toleranceForAll } from '@skerry/converter'
 import type { Logger } from 'pino'
 import type { Static } from 'typebox'
 import { wordsOf } from '../agent-error.ts'
@@ -132,12 +132,6 @@ async function convertIn(
   )
   progress('upload', 100, 'Uploading the variants')
   return uploadConversion(converted, directory, (sha256, path) => blobs.writeFile(sha256, path, signal))
-}
-
-/** One tolerance was asked for; it holds for every kind of variant. */
-function toleranceForAll(recipes: readonly string[], tolerance: Tolerance): Record<string, Tolerance> {
-  const kinds = recipes.filter((recipe) => recipe !== 'original').map((recipe) => parseRecipe(recipe).variant)
-  return Object.fromEntries(kinds.map((kind) => [kind, tolerance]))
 }
 
 /** Removes what conversions left behind that a crash or a power loss ended. */

@@ -1,6 +1,6 @@
 import { ConversionError, PREPROCESSING_HELP, RECIPE_HELP } from '@skerry/converter'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { ApiClient } from '../api-client.ts'
+import { apiClientOf } from '../api-client.ts'
 import { CliError } from '../cli-error.ts'
 import type { CliConfig } from '../config.ts'
 import { convertHere } from '../convert/convert-here.ts'
@@ -100,7 +100,7 @@ async function runHere(
 }
 
 async function runThere(
-  { url, key, dataDir }: CliConfig,
+  config: CliConfig,
   plan: ConvertPlan,
   { as = '', fresh }: Flags,
   progress: ProgressLine,
@@ -108,9 +108,7 @@ async function runThere(
 ): Promise<Outcome> {
   const [model, version, ...rest] = as.split('/')
   if (!model || !version || rest.length > 0) throw new CliError('--server needs --as MODEL/VERSION, such as face/3')
-  if (key === undefined)
-    throw new CliError(`No key: set SKERRY_KEY, or SKERRY_DATA_DIR to the folder that holds admin.key (now ${dataDir})`)
-  const client = new ApiClient(url, key)
+  const client = apiClientOf(config)
   const onProgress = (event: Parameters<ProgressLine['report']>[0]) => progress.report(event)
   const { job, result, variants } = await convertThere(plan, { model, version, fresh }, { client, signal, onProgress })
   return { variants, warnings: result.warnings, more: { job, known: result.known ?? [] } }

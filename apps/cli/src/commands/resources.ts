@@ -1,7 +1,6 @@
 import type { Deployment, Device, Job, JoinToken } from '@skerry/contracts'
 import { type Command, Option } from 'commander'
-import { ApiClient } from '../api-client.ts'
-import { CliError } from '../cli-error.ts'
+import { apiClientOf } from '../api-client.ts'
 import type { CliConfig } from '../config.ts'
 import { renderTable } from '../table.ts'
 
@@ -10,13 +9,7 @@ type Flags = { json?: boolean }
 
 /** Commands that show or change what a control plane holds. */
 export function resourceCommands(program: Command, config: CliConfig): void {
-  const client = (): ApiClient => {
-    if (config.key === undefined)
-      throw new CliError(
-        `No key: set SKERRY_KEY, or SKERRY_DATA_DIR to the folder that holds admin.key (now ${config.dataDir})`
-      )
-    return new ApiClient(config.url, config.key)
-  }
+  const client = () => apiClientOf(config)
   const show = (flags: Flags, value: unknown, text: () => string) =>
     console.log(flags.json ? JSON.stringify(value) : text())
 

@@ -4,10 +4,9 @@ import {
   type ConversionProgress,
   type ConversionResult,
   convert,
-  parseRecipe,
   reportHtml,
   reportJson,
-  type Tolerance
+  toleranceForAll
 } from '@skerry/converter'
 import type { ToolPaths } from '../config.ts'
 import type { ConvertPlan } from './plan.ts'
@@ -37,7 +36,7 @@ export async function convertHere(plan: ConvertPlan, deps: Deps): Promise<Conver
         format,
         variants,
         workDir: path.join(scratch, 'work'),
-        ...(tolerance === undefined ? {} : { tolerance: forEach(variants, tolerance) })
+        ...(tolerance === undefined ? {} : { tolerance: toleranceForAll(variants, tolerance) })
       },
       {
         python: tools.python,
@@ -61,9 +60,4 @@ export async function convertHere(plan: ConvertPlan, deps: Deps): Promise<Conver
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }
-}
-
-function forEach(variants: readonly string[], tolerance: Tolerance): Record<string, Tolerance> {
-  const kinds = variants.filter((name) => name !== 'original').map((name) => parseRecipe(name).variant)
-  return Object.fromEntries(kinds.map((kind) => [kind, tolerance]))
 }

@@ -1,4 +1,5 @@
 import type { Parity, VariantRuntime } from '@skerry/contracts'
+import { decibels, megabytes, milliseconds, share } from '../cells.ts'
 import { renderTable } from '../table.ts'
 
 /** What is shown of a variant, wherever it was converted. */
@@ -11,8 +12,9 @@ export type ShownVariant = {
   runtimes?: readonly VariantRuntime[]
 }
 
-const megabytes = (bytes: number | undefined): string => (bytes === undefined ? '-' : `${(bytes / 1e6).toFixed(2)} MB`)
-const share = (value: number | null | undefined): string => (typeof value === 'number' ? value.toFixed(3) : '-')
+/** An SNR of null is infinite where nothing differs, and has no meaning (NaN, a constant reference) elsewhere. */
+const rankOf = ({ snrDb, maxAbsError }: Parity['outputs'][number]): number =>
+  snrDb ?? (maxAbsError === 0 ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY)
 
 /** The table after a conversion; under it why each variant that is not ready is not. */
 export function outcomeText(variants: readonly ShownVariant[], warnings: readonly string[], outDir: string): string {
@@ -20,18 +22,17 @@ export function outcomeText(variants: readonly ShownVariant[], warnings: readonl
     ['variant', 'state', 'size', 'SNR', 'agreement', 'accuracy', 'original', 'p50'],
     variants.map((variant) => {
       // The worst output speaks for the variant.
-      const outputs = [...(variant.parity?.outputs ?? [])]
-      const worst = outputs.sort((a, b) => (a.snrDb ?? Infinity) - (b.snrDb ?? Infinity))[0]
+      const worst = variant.parity?.outputs.toSorted((a, b) => (rankOf(a) < rankOf(b) ? -1 : 1))[0]
       const fastest = (variant.runtimes ?? []).flatMap(({ p50Ms }) => p50Ms ?? []).sort((a, b) => a - b)[0]
       return [
         variant.variant,
         variant.state,
         megabytes(variant.bytes),
-        worst === undefined ? '-' : worst.snrDb === null ? 'equal' : `${worst.snrDb.toFixed(1)} dB`,
+        worst?.maxAbsError === 0 ? 'equal' : decibels(worst?.snrDb),
         share(worst?.agreement),
         share(variant.parity?.accuracy?.variant),
         share(variant.parity?.accuracy?.original),
-        fastest === undefined ? '-' : `${fastest.toFixed(2)} ms`
+        milliseconds(fastest)
       ]
     })
   )

@@ -1,12 +1,7 @@
 import type { Device, Variant } from '@skerry/contracts'
+import { decibels, megabytes, milliseconds, share } from '../cells.ts'
 import { renderTable } from '../table.ts'
 import { MEMBERS, MODEL, type WorkedExample } from './worked-example.ts'
-
-const ms = (value: number): string => `${value.toFixed(2)} ms`
-const megabytes = (bytes: number | undefined): string => (bytes === undefined ? '-' : `${(bytes / 1e6).toFixed(2)} MB`)
-const share = (value: number | undefined | null): string => (typeof value === 'number' ? value.toFixed(3) : '-')
-const decibels = (value: number | null | undefined): string =>
-  typeof value === 'number' ? `${value.toFixed(1)} dB` : '-'
 
 /** What was converted, and what became of it. */
 export function variantTable(variants: readonly Variant[]): string {
@@ -40,9 +35,9 @@ export function deviceTable(example: WorkedExample, variants: readonly Variant[]
         entry.runtime,
         entry.variant,
         megabytes(variant?.bytes),
-        ms(entry.p50Ms),
-        ms(entry.p99Ms),
-        ms(entry.jobP50Ms),
+        milliseconds(entry.p50Ms),
+        milliseconds(entry.p99Ms),
+        milliseconds(entry.jobP50Ms),
         decibels(output?.snrDb),
         share(entry.accuracy)
       ]
