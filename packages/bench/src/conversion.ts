@@ -72,6 +72,8 @@ async function convertWarm(worker: ConverterWorker, example: ExampleModel, workD
   const request = {
     kind: 'convert',
     sourcePath: example.modelPath,
+    // Of no weight here: the plain script writes none.
+    sourceSha256: '',
     format: 'keras',
     recipes: variants.map(parseRecipe),
     calibrationPath: example.calibrationPath,

@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
+import type { ConversionRequest, ConversionResult } from './types.ts'
 
 export type ContentHash = { sha256: string; bytes: number }
 
@@ -26,6 +27,22 @@ export async function contentHash(target: string): Promise<ContentHash> {
     bytes += own
   }
   return { sha256: hash.digest('hex'), bytes }
+}
+
+export type InputHashes = Pick<ConversionResult, 'source' | 'calibrationSha256' | 'evaluationSha256'>
+
+/** What a conversion is made from. */
+export async function hashInputs(request: ConversionRequest): Promise<InputHashes> {
+  const { sourcePath, format, calibrationPath, evaluationPath } = request
+  const hashOf = async (file: string | undefined) => (file === undefined ? undefined : (await contentHash(file)).sha256)
+  const source = { ...(await contentHash(sourcePath)), format }
+  const calibrationSha256 = await hashOf(calibrationPath)
+  const evaluationSha256 = await hashOf(evaluationPath)
+  return {
+    source,
+    ...(calibrationSha256 === undefined ? {} : { calibrationSha256 }),
+    ...(evaluationSha256 === undefined ? {} : { evaluationSha256 })
+  }
 }
 
 async function addFile(hash: Hash, file: string): Promise<void> {

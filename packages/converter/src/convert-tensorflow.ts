@@ -1,7 +1,6 @@
 import path from 'node:path'
 import { datatypeOf, isArrayDtype } from './array.ts'
 import { recordAttempt } from './attempt-log.ts'
-import { contentHash } from './content-hash.ts'
 import { ConversionError } from './conversion-error.ts'
 import type { ConversionContext } from './convert.ts'
 import { convertVariants } from './convert-variants.ts'
@@ -9,10 +8,11 @@ import { type Evidence, gatherEvidence } from './evidence.ts'
 import { examineVariant } from './examine-variant.ts'
 import { writeGoldenInputs } from './golden-samples.ts'
 import { explainRejection } from './propose.ts'
-import type { ConvertedVariant, Described, Exported, PythonRequest, PythonTensor } from './python-converter.ts'
+import type { ConvertedVariant, Described, Exported, PythonTensor } from './python-converter.ts'
+import { pythonRequest } from './python-request.ts'
 import { parseRecipe } from './recipe.ts'
 import { checkExport, type ReferenceAgreement } from './reference-engine.ts'
-import type { Attempt, ConversionResult, Recipe, TensorDescription, VariantResult } from './types.ts'
+import type { Attempt, ConversionResult, TensorDescription, VariantResult } from './types.ts'
 
 // Of the progress; the rest is the comparisons'.
 const converterShare = 0.8
@@ -31,9 +31,6 @@ type Reference = { agreement: ReferenceAgreement | undefined; evidence: Evidence
 export async function convertTensorFlow(context: ConversionContext): Promise<ConversionResult> {
   const { work, request, timed, timings } = context
   const recipes = [...new Set(request.variants)].map(parseRecipe)
-  const hashes = hashInputs(context)
-  // Awaited at the end; until then nobody would hear of it.
-  hashes.catch(context.stop)
   const warnings: string[] = []
   const warn = (message: string) => warnings.push(message)
   const results: VariantResult[] = []
@@ -87,8 +84,9 @@ export async function convertTensorFlow(context: ConversionContext): Promise<Con
       signal: context.signal,
       ...logOf(context)
     }
+    const asked = await pythonRequest(context, recipes)
     await timed('converter process', () =>
-      convertVariants(pythonRequest(context, recipes), options, {
+      convertVariants(asked, options, {
         isolated: context.isolated,
         progress: progress.converted,
         warning: warn,
@@ -128,7 +126,7 @@ export async function convertTensorFlow(context: ConversionContext): Promise<Con
   await work.keep([goldenInputsName, ...kept.flatMap((file) => (file === undefined ? [] : [path.basename(file)]))])
   const { name, version } = described.converter
   return {
-    ...(await hashes),
+    ...(await context.inputHashes),
     ...(preprocessing === undefined ? {} : { preprocessing }),
     ...(described.signature === undefined ? {} : { signature: described.signature }),
     versions: described.versions,
@@ -141,20 +139,6 @@ export async function convertTensorFlow(context: ConversionContext): Promise<Con
     goldenInputsPath,
     warnings,
     timings
-  }
-}
-
-type Hashes = Pick<ConversionResult, 'source' | 'calibrationSha256' | 'evaluationSha256'>
-
-async function hashInputs({ request }: ConversionContext): Promise<Hashes> {
-  const { sourcePath, format, calibrationPath, evaluationPath } = request
-  const hashOf = async (file: string | undefined) => (file === undefined ? undefined : (await contentHash(file)).sha256)
-  const calibrationSha256 = await hashOf(calibrationPath)
-  const evaluationSha256 = await hashOf(evaluationPath)
-  return {
-    source: { ...(await contentHash(sourcePath)), format },
-    ...(calibrationSha256 === undefined ? {} : { calibrationSha256 }),
-    ...(evaluationSha256 === undefined ? {} : { evaluationSha256 })
   }
 }
 
@@ -176,22 +160,6 @@ function joinProgress({ progress }: ConversionContext, variants: number) {
 }
 
 const logOf = ({ deps: { onLog } }: ConversionContext) => (onLog === undefined ? {} : { onLog })
-
-function pythonRequest({ request, work }: ConversionContext, recipes: readonly Recipe[]): PythonRequest {
-  const { sourcePath, format, calibrationPath, evaluationPath, preprocessing, labels, signature } = request
-  if (format === 'tflite') throw new ConversionError('wrong-format', 'A TFLite file is not converted.')
-  return {
-    sourcePath,
-    format,
-    recipes,
-    workDir: work.path,
-    ...(calibrationPath === undefined ? {} : { calibrationPath }),
-    ...(evaluationPath === undefined ? {} : { evaluationPath }),
-    ...(preprocessing === undefined ? {} : { preprocessing }),
-    ...(labels === undefined ? {} : { labels }),
-    ...(signature === undefined ? {} : { signature })
-  }
-}
 
 const describe = ({ name, dtype, shape }: PythonTensor): TensorDescription => ({
   name,

@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { hashInputs, type InputHashes } from './content-hash.ts'
 import { ConversionError } from './conversion-error.ts'
 import { convertTensorFlow } from './convert-tensorflow.ts'
 import { ConverterWorker } from './converter-worker.ts'
@@ -22,6 +23,7 @@ export type ConversionContext = {
   stop: (reason: unknown) => void
   runtimes: readonly TrialRuntime[]
   progress: (stage: string, percent: number, message: string) => void
+  inputHashes: Promise<InputHashes>
   /** Runs a step and keeps its duration. */
   timed: <T>(step: string, run: () => Promise<T>) => Promise<T>
   timings: Record<string, number>
@@ -50,8 +52,12 @@ export async function convert(request: ConversionRequest, deps: ConversionDeps):
   const timings: Record<string, number> = {}
   let reached = 0
   let isolation: Isolation | undefined
+  const inputHashes = hashInputs(absolute)
+  // Whoever awaits them hears of a failure, and until then nobody.
+  inputHashes.catch(limit.stop)
   const context: ConversionContext = {
     request: absolute,
+    inputHashes,
     deps: { ...deps, worker },
     work,
     signal: limit.signal,

@@ -12,6 +12,8 @@ export { pythonEnvironment, pythonFolder } from './python-environment.ts'
 /** The request `convert` of python/skerry_converter/job.py. */
 export type PythonRequest = {
   sourcePath: string
+  /** Written into each file (content-hash.ts). */
+  sourceSha256: string
   format: Exclude<SourceFormat, 'tflite'>
   recipes: readonly Recipe[]
   calibrationPath?: string

@@ -7,7 +7,8 @@ import { convertVariants } from './convert-variants.ts'
 import type { Evidence } from './evidence.ts'
 import type { TriedCandidate } from './propose.ts'
 import { proveVariant } from './prove.ts'
-import type { ConvertedVariant, PythonRequest } from './python-converter.ts'
+import type { ConvertedVariant } from './python-converter.ts'
+import { pythonRequest } from './python-request.ts'
 import type { Recipe } from './types.ts'
 import { readVariantFile } from './variant-file.ts'
 
@@ -51,24 +52,10 @@ async function convertOne(
   signal: AbortSignal,
   more: { calibrationTake?: { from: number; to: number } }
 ): Promise<string> {
-  const { request, work, deps } = context
-  const { sourcePath, format, calibrationPath, evaluationPath, preprocessing, labels, signature } = request
-  if (format === 'tflite') throw new ConversionError('wrong-format', 'A TFLite file is not converted.')
+  const { work, deps } = context
   let made: ConvertedVariant | undefined
   const options = { worker: deps.worker, temporaryFolder: work.temporary, signal }
-  const python: PythonRequest = {
-    sourcePath,
-    format,
-    recipes: [recipe],
-    workDir: work.path,
-    resume: true,
-    ...(calibrationPath === undefined ? {} : { calibrationPath }),
-    ...(evaluationPath === undefined ? {} : { evaluationPath }),
-    ...(preprocessing === undefined ? {} : { preprocessing }),
-    ...(labels === undefined ? {} : { labels }),
-    ...(signature === undefined ? {} : { signature }),
-    ...more
-  }
+  const python = { ...(await pythonRequest(context, [recipe])), resume: true, ...more }
   await convertVariants(python, options, {
     progress: ({ message }) => context.progress(`try ${recipe.name}`, 0, message),
     warning: () => undefined,

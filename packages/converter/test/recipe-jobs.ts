@@ -3,6 +3,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { recordAttempt } from '../src/attempt-log.ts'
+import { contentHash } from '../src/content-hash.ts'
 import { parseRecipe } from '../src/index.ts'
 import type { Attempt, Recipe } from '../src/types.ts'
 import { python } from './real-parts.ts'
@@ -34,11 +35,14 @@ export type Answer = {
 
 /** Runs the jobs one after the other in one Python process (run-jobs.py), without sandbox. */
 export async function runJobs(jobs: readonly Job[]): Promise<Answer[]> {
-  const requests = jobs.map((job, id) => ({
-    ...job,
-    id,
-    recipes: job.recipes.map((each) => (typeof each === 'string' ? parseRecipe(each) : each))
-  }))
+  const requests = await Promise.all(
+    jobs.map(async (job, id) => ({
+      ...job,
+      id,
+      sourceSha256: (await contentHash(job.sourcePath)).sha256,
+      recipes: job.recipes.map((each) => (typeof each === 'string' ? parseRecipe(each) : each))
+    }))
+  )
   const run = promisify(execFile)
   const { stdout } = await run(python, [path.join(here, 'run-jobs.py'), JSON.stringify(requests)], {
     maxBuffer: 64 << 20

@@ -273,7 +273,7 @@ describe('events that name files', () => {
       const seen: unknown[] = []
       const ignore = () => undefined
       await runPythonConverter(
-        { sourcePath: '/nowhere', format: 'keras', recipes: [], workDir },
+        { sourcePath: '/nowhere', sourceSha256: '', format: 'keras', recipes: [], workDir },
         { worker, temporaryFolder: path.join(workDir, 'tmp'), signal: new AbortController().signal },
         {
           ...{ progress: ignore, warning: ignore, described: ignore, exported: ignore, converting: ignore },

@@ -1,7 +1,7 @@
 """The requests that a converter process answers, and the conversion among them: from the source file to the variants
 and to what they are compared with.
 
-Request `convert`: {id, kind, sourcePath, format, recipes, calibrationPath?, calibrationTake?, evaluationPath?,
+Request `convert`: {id, kind, sourcePath, sourceSha256, format, recipes, calibrationPath?, calibrationTake?, evaluationPath?,
 preprocessing?, labels?, signature?, workDir, withReference?, resume?}; a recipe as Recipe in src/types.ts.
 `calibrationTake: {from, to}` picks some of the calibration samples. `withReference: false`: only variants are wanted,
 nothing that they are compared with. `resume` is true where an earlier process exported the model into the same workDir
@@ -19,7 +19,6 @@ Events, beside those of protocol.py:
 from pathlib import Path
 
 from skerry_converter import layers
-from skerry_converter.content_hash import content_hash
 from skerry_converter.export import export, fixed_shape
 from skerry_converter.make_variant import VariantMaker
 from skerry_converter.reference import fixed_tensors, write_evidence
@@ -37,8 +36,7 @@ def convert(request, events):
     import tensorflow as tf
 
     events.progress("load", 8, "reading the model")
-    source_path = Path(request["sourcePath"])
-    source = load(source_path, request["format"], work, request.get("signature"))
+    source = load(Path(request["sourcePath"]), request["format"], work, request.get("signature"))
     versions = package_versions()
     if not resume:
         events.emit(
@@ -90,7 +88,7 @@ def convert(request, events):
         export_path,
         {tensor.signature_name: calibration[tensor.name] for tensor in source.inputs} if calibration else {},
         {
-            "source_sha256": content_hash(source_path),
+            "source_sha256": request["sourceSha256"],
             "versions": {name: versions[name] for name in ("tensorflow", "litert-quantizer") if name in versions},
             "preprocessing": request.get("preprocessing"),
             "labels": request.get("labels"),
