@@ -87,8 +87,12 @@ function whyOf({ reason, state, runtimes }: ZooRow): string {
   return cell(words.length <= longestReason ? words : `${words.slice(0, longestReason - 1)}…`)
 }
 
-const table = (head: readonly string[], rows: readonly string[][]): string =>
-  [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+/** As the formatter of this repository sets tables, so that a table that is written again shows only what has changed. */
+function table(head: readonly string[], rows: readonly string[][]): string {
+  const widths = head.map((_, at) => Math.max(3, ...[head, ...rows].map((cells) => cells[at]?.length ?? 0)))
+  const lines = [head, widths.map((width) => '-'.repeat(width)), ...rows]
+  return lines.map((cells) => `| ${cells.map((each, at) => each.padEnd(widths[at] ?? 0)).join(' | ')} |`).join('\n')
+}
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replace(/\s+/g, ' ').trim()
 const grouped = (value: number): string => value.toLocaleString('en-US')
