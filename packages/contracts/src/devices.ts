@@ -3,7 +3,7 @@ import { Id, Labels, Name, PageQuery, Sha256, Timestamp } from './schema.ts'
 
 export const Capability = Type.Enum(['infer', 'convert'])
 export type Capability = Static<typeof Capability>
-export const RuntimeName = Type.Enum(['litert', 'tfjs-tflite'])
+export const RuntimeName = Type.Enum(['litert', 'tfjs-tflite', 'tfjs-tflite-node'])
 export type RuntimeName = Static<typeof RuntimeName>
 export const RuntimeInfo = Type.Object({ name: RuntimeName, version: Type.String() })
 export type RuntimeInfo = Static<typeof RuntimeInfo>

@@ -1,5 +1,5 @@
 /*
- * Writes src/operator-versions.ts: the operators of each runtime with the highest version that it takes, as the runtime
+ * Writes src/operator-tables: the operators of each runtime with the highest version that it takes, as the runtime
  * itself answers. Run it after a build, for each version of a runtime that becomes supported:
  *
  *   node scripts/probe-operators.mjs PATH_OF_LIBLITERT LITERT_VERSION
@@ -8,7 +8,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { builtinOperators } from '@skerry/tflite'
-import { startRuntime } from '../dist/index.js'
+import { runtimeNames, startRuntime } from '../dist/index.js'
 import { hasOperator } from '../dist/operator-probe.js'
 
 const highestVersion = 24
@@ -47,7 +47,7 @@ if (liteRtLibrary === undefined || liteRtVersion === undefined) {
 
 const folder = await mkdtemp(path.join(tmpdir(), 'skerry-probe-'))
 const table = {}
-for (const name of ['litert', 'tfjs-tflite']) {
+for (const name of runtimeNames) {
   let runtime = await startRuntime(name, { liteRtLibrary, version: liteRtVersion })
   const builtins = {}
   for (const [builtinCode, operator] of builtinOperators.entries()) {
@@ -80,17 +80,12 @@ for (const name of ['litert', 'tfjs-tflite']) {
 }
 await rm(folder, { recursive: true })
 
-const source = `import type { RuntimeName } from './runtime.ts'
+for (const [name, operators] of Object.entries(table)) {
+  const constant = name.replace(/-(.)/g, (_, letter) => letter.toUpperCase())
+  const source = `import type { OperatorTable } from '../operator-versions.ts'
 
-export type OperatorTable = {
-  /** The runtime's version that gave these answers. */
-  version: string
-  /** First and last version of each builtin operator; all between them are there too. */
-  builtins: Readonly<Record<string, readonly [first: number, last: number]>>
-  custom: readonly string[]
-}
-
-/** Written by scripts/probe-operators.mjs from the runtimes' own answers; not by hand. */
-export const operatorVersions: Readonly<Record<RuntimeName, OperatorTable>> = ${JSON.stringify(table, null, 2)}
+/** Written by scripts/probe-operators.mjs from the runtime's own answers; not by hand. */
+export const ${constant}: OperatorTable = ${JSON.stringify(operators, null, 2)}
 `
-await writeFile(path.join(import.meta.dirname, '../src/operator-versions.ts'), source)
+  await writeFile(path.join(import.meta.dirname, `../src/operator-tables/${name}.ts`), source)
+}

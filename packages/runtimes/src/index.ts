@@ -23,5 +23,6 @@ export type {
   StartRuntimeOptions,
   TfliteRuntime
 } from './runtime.ts'
+export { runtimeNames } from './runtime.ts'
 export { RuntimeError, type RuntimeErrorCode, runtimeErrorCodes } from './runtime-error.ts'
 export { startRuntime } from './start-runtime.ts'

@@ -1,5 +1,12 @@
 import { readFile } from 'node:fs/promises'
-import { readTflite, type TensorSpec, TfliteFormatError, type TfliteModel, tensorBytes } from '@skerry/tflite'
+import {
+  readTflite,
+  type SubgraphSpec,
+  type TensorSpec,
+  TfliteFormatError,
+  type TfliteModel,
+  tensorBytes
+} from '@skerry/tflite'
 import { RuntimeError } from './runtime-error.ts'
 
 /** One tensor at the model's border as the child needs it. */
@@ -22,6 +29,8 @@ export type ModelPlan = {
   subgraph: number
   inputs: TensorPlan[]
   outputs: TensorPlan[]
+  /** A FULLY_CONNECTED has weights with a scale per channel, which its version does not tell. */
+  perChannelFullyConnected: boolean
 }
 
 /** A plan with the specs that callers see, under the signature's names. */
@@ -72,11 +81,19 @@ function planBindings(path: string, model: TfliteModel): PlannedModel {
       signature: signature?.key ?? '',
       subgraph: signature?.subgraph ?? 0,
       inputs: planned.inputs.map((each) => each.plan),
-      outputs: planned.outputs.map((each) => each.plan)
+      outputs: planned.outputs.map((each) => each.plan),
+      perChannelFullyConnected: model.subgraphs.some(hasPerChannelFullyConnected)
     },
     inputs: planned.inputs.map((each) => each.spec),
     outputs: planned.outputs.map((each) => each.spec)
   }
+}
+
+function hasPerChannelFullyConnected({ graph }: SubgraphSpec): boolean {
+  return graph.nodes.some(({ operator, inputs }) => {
+    const weights = inputs[1] ?? -1
+    return operator === 'FULLY_CONNECTED' && graph.tensors[weights]?.perChannel === true
+  })
 }
 
 function bindByTensorName(tensors: TensorSpec[]): [string, number][] {

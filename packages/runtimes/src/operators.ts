@@ -18,10 +18,11 @@ function customKey(name: string): string {
   return `custom:${name}`
 }
 
-const supported = {
+const supported: Readonly<Record<RuntimeName, ReadonlyMap<string, number>>> = {
   litert: collect('litert'),
-  'tfjs-tflite': collect('tfjs-tflite')
-} as const
+  'tfjs-tflite': collect('tfjs-tflite'),
+  'tfjs-tflite-node': collect('tfjs-tflite-node')
+}
 
 function collect(runtime: RuntimeName): ReadonlyMap<string, number> {
   const { builtins, custom } = operatorVersions[runtime]

@@ -1,8 +1,10 @@
 import type { TensorSpec } from '@skerry/tflite'
 
-export type RuntimeName = 'litert' | 'tfjs-tflite'
+export const runtimeNames = ['litert', 'tfjs-tflite', 'tfjs-tflite-node'] as const
 
-/** `version` is the npm package's for tfjs-tflite and the ai-edge-litert wheel's for litert. */
+export type RuntimeName = (typeof runtimeNames)[number]
+
+/** `version` is the npm package's for TensorFlow.js's runtimes and the ai-edge-litert wheel's for litert. */
 export type RuntimeInfo = { name: RuntimeName; version: string }
 
 /**

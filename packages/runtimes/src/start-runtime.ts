@@ -21,7 +21,7 @@ export async function startRuntime(name: RuntimeName, options: StartRuntimeOptio
     }
     args.push(options.liteRtLibrary)
   }
-  // The WebAssembly runtime copies its inputs several times itself: there it would gain nothing.
+  // TensorFlow.js's runtimes copy their inputs themselves, and take many times as long: there it would gain nothing.
   const shared = name === 'litert' ? SharedTensors.create(process.pid, randomUUID()) : undefined
   const child = spawn(process.execPath, args, {
     env: {},

@@ -73,8 +73,9 @@ def quantized(name, configure):
     write(name, converter)
 
 
-def calibrated(dtype, ops):
+def calibrated(dtype, ops, per_channel_dense=False):
     def configure(converter):
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = not per_channel_dense
         converter.representative_dataset = lambda: ([sample] for sample in samples)
         converter.target_spec.supported_ops = [ops]
         converter.inference_input_type = converter.inference_output_type = dtype
@@ -84,6 +85,7 @@ def calibrated(dtype, ops):
 
 quantized("int8", calibrated(tf.int8, tf.lite.OpsSet.TFLITE_BUILTINS_INT8))
 quantized("uint8", calibrated(tf.uint8, tf.lite.OpsSet.TFLITE_BUILTINS_INT8))
+quantized("int8-per-channel", calibrated(tf.int8, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, per_channel_dense=True))
 quantized("int16", calibrated(tf.int16, tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8))
 
 wide = tf.keras.Sequential([layers.Input((64,), batch_size=1), layers.Dense(64, activation="relu"), layers.Dense(5)])

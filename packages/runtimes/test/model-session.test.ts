@@ -1,13 +1,7 @@
 import path from 'node:path'
 import { dequantize, type QuantizedArray } from '@skerry/tflite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import {
-  ModelSession,
-  type RuntimeName,
-  type StartRuntimeOptions,
-  startRuntime,
-  type TfliteRuntime
-} from '../src/index.ts'
+import { ModelSession, runtimeNames, type StartRuntimeOptions, startRuntime, type TfliteRuntime } from '../src/index.ts'
 import { findLiteRt, madeModels, runInPython, seededRandom } from './python-reference.ts'
 
 const arrays = { int8: Int8Array, uint8: Uint8Array, int16: Int16Array }
@@ -28,7 +22,7 @@ function picture(seed: number): Float32Array {
   return Float32Array.from({ length: 8 * 8 * 3 }, () => random() * 4 - 2)
 }
 
-for (const name of ['litert', 'tfjs-tflite'] satisfies RuntimeName[]) {
+for (const name of runtimeNames) {
   describe(`ModelSession on ${name}`, () => {
     let runtime: TfliteRuntime
 

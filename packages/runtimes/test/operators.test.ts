@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { builtinOperators, readTflite } from '@skerry/tflite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type RuntimeName, type StartRuntimeOptions, startRuntime, type TfliteRuntime } from '../src/index.ts'
+import { runtimeNames, type StartRuntimeOptions, startRuntime, type TfliteRuntime } from '../src/index.ts'
 import { hasOperator, probeModel } from '../src/operator-probe.ts'
 import { operatorVersions } from '../src/operator-versions.ts'
 import { describeMissing, missingOperators, probedVersion, supportedOperators } from '../src/operators.ts'
@@ -35,7 +35,7 @@ const probed = [
   'WHILE'
 ]
 
-for (const name of ['litert', 'tfjs-tflite'] satisfies RuntimeName[]) {
+for (const name of runtimeNames) {
   describe(`the table of ${name}`, () => {
     let runtime: TfliteRuntime
 
@@ -76,6 +76,9 @@ describe('missingOperators', () => {
     const file = await readFile(path.join(await madeModels(), 'dynamic-int8.tflite'))
     const { operators } = readTflite(file)
     expect(missingOperators('litert', operators)).toEqual([])
+    expect(missingOperators('tfjs-tflite-node', operators)).toEqual([
+      { name: 'FULLY_CONNECTED', version: 12, supportedVersion: 9 }
+    ])
     const missing = missingOperators('tfjs-tflite', operators)
     expect(missing).toEqual([{ name: 'FULLY_CONNECTED', version: 12, supportedVersion: 9 }])
     expect(describeMissing('tfjs-tflite', missing)).toBe(
@@ -94,6 +97,7 @@ describe('missingOperators', () => {
     const face = await read('@mediapipe/face_detection', 'face_detection_full_range_sparse.tflite')
     const selfie = await read('@mediapipe/selfie_segmentation', 'selfie_segmentation.tflite')
     expect(missingOperators('tfjs-tflite', face)).toEqual([])
+    expect(missingOperators('tfjs-tflite-node', face)).toEqual([])
     expect(describeMissing('tfjs-tflite', missingOperators('tfjs-tflite', selfie))).toBe(
       'tfjs-tflite 0.0.1-alpha.10 has no Convolution2DTransposeBias'
     )

@@ -8,6 +8,7 @@ import {
   type LoadedModel,
   type RuntimeExit,
   type RuntimeName,
+  runtimeNames,
   type StartRuntimeOptions,
   startRuntime,
   type TfliteRuntime
@@ -53,7 +54,7 @@ function difference(actual: Uint8Array | undefined, expected: Uint8Array | undef
   return a.reduce((max, value, index) => Math.max(max, Math.abs(value - (b[index] ?? Number.NaN))), 0) / range
 }
 
-for (const name of ['litert', 'tfjs-tflite'] satisfies RuntimeName[]) {
+for (const name of runtimeNames) {
   describe(name, () => {
     let runtime: TfliteRuntime
 
@@ -64,10 +65,12 @@ for (const name of ['litert', 'tfjs-tflite'] satisfies RuntimeName[]) {
     afterAll(() => runtime.close())
 
     it('says what it is', () => {
-      expect(runtime.info).toEqual({
-        name,
-        version: name === 'litert' ? options.version : '0.0.1-alpha.10'
-      })
+      const versions: Record<RuntimeName, string | undefined> = {
+        litert: options.version,
+        'tfjs-tflite': '0.0.1-alpha.10',
+        'tfjs-tflite-node': '0.0.2'
+      }
+      expect(runtime.info).toEqual({ name, version: versions[name] })
       expect(alive(runtime.pid)).toBe(true)
     })
 
@@ -266,6 +269,39 @@ describe('what one runtime can and the other cannot', () => {
     })
     await Promise.all([litert.close(), wasm.close()])
   })
+})
+
+describe('tfjs-tflite-node', () => {
+  it('refuses a dense layer with a scale per channel, whose every output would be the zero point', async () => {
+    const [native, wasm] = await Promise.all([startRuntime('tfjs-tflite-node', {}), startRuntime('tfjs-tflite', {})])
+    const file = made('int8-per-channel')
+    await expect(native.load('m', file)).rejects.toMatchObject({
+      code: 'model-refused',
+      message: expect.stringContaining('FULLY_CONNECTED')
+    })
+    const inputs = randomInputs(await wasm.load('m', file), 3)
+    const { outputs } = await wasm.invoke('m', inputs)
+    const reference = new Int8Array((await runInPython(file, inputs)).values.get('output_0')?.slice().buffer ?? [])
+    expect(new Set(reference).size).toBeGreaterThan(1)
+    expect([...new Int8Array(outputs.get('output_0')?.slice().buffer ?? [])]).toEqual([...reference])
+    await Promise.all([native.close(), wasm.close()])
+  })
+
+  it('gives memory back, although its addon cannot release a model', async () => {
+    const runtime = await startRuntime('tfjs-tflite-node', options)
+    const file = faces('face_detection_full_range.tflite')
+    const measure = async () => {
+      const loaded = await runtime.load('face', file)
+      await runtime.invoke('face', randomInputs(loaded, 1))
+      await runtime.unload('face')
+      return (await runtime.stats()).rssBytes
+    }
+    const first = await measure()
+    for (let i = 0; i < 12; i++) await measure()
+    // Twelve models that stay would be some hundred megabytes.
+    expect((await measure()) - first).toBeLessThan(60e6)
+    await runtime.close()
+  }, 60_000)
 })
 
 describe('tfjs-tflite', () => {

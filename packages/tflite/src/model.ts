@@ -66,6 +66,8 @@ export type GraphTensor = {
   constant: boolean
   /** Keeps its value from one inference to the next. */
   variable: boolean
+  /** Set when it is quantized with more than one scale. */
+  perChannel?: true
 }
 
 export type GraphNode = {

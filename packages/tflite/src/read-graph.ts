@@ -6,7 +6,8 @@ import type { GraphNode, GraphSpec, GraphTensor, OperatorUse } from './model.ts'
 // Field numbers of the TFLite schema (version 3), per table.
 const subgraph = { tensors: 0, inputs: 1, outputs: 2, operators: 3 } as const
 const operator = { opcodeIndex: 0, inputs: 1, outputs: 2, options: 4, options2: 12 } as const
-const tensor = { shape: 0, type: 1, buffer: 2, isVariable: 5, shapeSignature: 7 } as const
+const tensor = { shape: 0, type: 1, buffer: 2, quantization: 4, isVariable: 5, shapeSignature: 7 } as const
+const quantizationScale = 2
 
 /** Where the options of an operator keep the numbers of the subgraphs that it runs. */
 const calledSubgraphs: Readonly<Record<string, { options: number; slots: readonly number[] }>> = {
@@ -47,11 +48,13 @@ function readTensor(table: Table, bufferSizes: readonly number[]): GraphTensor {
   if (dtype === undefined) throw new TfliteFormatError('bad-value', `tensor type ${code}`)
   const shape = table.int32s(tensor.shape)
   const declared = table.int32s(tensor.shapeSignature)
+  const scales = table.table(tensor.quantization)?.vectorLength(quantizationScale, 4) ?? 0
   return {
     dtype,
     shape: shape.map((dimension, axis) => (declared[axis] === -1 ? 1 : Math.max(dimension, 0))),
     constant: (bufferSizes[table.uint32(tensor.buffer, 0)] ?? 0) > 0,
-    variable: table.uint8(tensor.isVariable, 0) !== 0
+    variable: table.uint8(tensor.isVariable, 0) !== 0,
+    ...(scales > 1 ? { perChannel: true as const } : {})
   }
 }
 

@@ -46,7 +46,9 @@ export function agentCommand(program: Command, config: CliConfig): void {
     .option('--token <token>', 'a join token: npx skerry join-token')
     .option('--name <name>', "the device's name")
     .option('--label <key=value>', 'a label, may be given several times', label, {})
-    .addOption(new Option('--runtime <name>').choices(['auto', 'litert', 'tfjs-tflite']).default('auto'))
+    .addOption(
+      new Option('--runtime <name>').choices(['auto', 'litert', 'tfjs-tflite', 'tfjs-tflite-node']).default('auto')
+    )
     .option('--capability <list>', 'infer, convert, or infer,convert', capabilities, ['infer'] as Capability[])
     .option('--slots <n>', 'inferences at a time', positive, 1)
     .option('--threads <n>', 'threads of one inference', positive, 1)
