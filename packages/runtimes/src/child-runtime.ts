@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { ChildCalls } from './child-calls.ts'
-import { type ModelPlan, planModel, type TensorPlan } from './model-plan.ts'
+import { type ModelPlan, type ModelSource, planModel, type TensorPlan } from './model-plan.ts'
 import type {
   InvokeOptions,
   InvokeResult,
@@ -53,8 +53,8 @@ export class ChildRuntime implements TfliteRuntime {
     this.#shared = options.shared
   }
 
-  async load(modelId: string, path: string, options: LoadOptions = {}): Promise<LoadedModel> {
-    const { plan, inputs, outputs } = await planModel(path)
+  async load(modelId: string, source: ModelSource, options: LoadOptions = {}): Promise<LoadedModel> {
+    const { plan, inputs, outputs } = await planModel(source)
     if (this.#plans.has(modelId) || this.#loading.has(modelId)) {
       throw new RuntimeError('model-already-loaded', `Model ${modelId} is loaded already.`)
     }
@@ -62,7 +62,9 @@ export class ChildRuntime implements TfliteRuntime {
     try {
       const threads = options.threads ?? this.#threads
       for (const tensors of [plan.inputs, plan.outputs]) this.#shared?.reserve(tensors.map((tensor) => tensor.bytes))
-      const { reply } = await this.#calls.call({ op: 'load', modelId, plan, threads }, [], options)
+      const given = typeof source === 'string' ? { path: source } : {}
+      const parts = typeof source === 'string' ? [] : [source]
+      const { reply } = await this.#calls.call({ op: 'load', modelId, plan, threads, ...given }, parts, options)
       this.#plans.set(modelId, plan)
       return { signature: plan.signature, inputs, outputs, loadMs: reply.loadMs ?? 0 }
     } catch (error) {

@@ -4,7 +4,7 @@
  *
  *   uint32 header length, little-endian | header, JSON | the bytes of each part
  *
- * where the header's `parts` lists the length of each tensor that follows. Those of a frame marked `shared` do not
+ * where the header's `parts` lists the length of each tensor, or of the model file, that follows. Those of a frame marked `shared` do not
  * follow but stand in the memory that both sides share (shared-tensors.ts). The parent has one request in flight; the
  * child answers each with one frame, after a first frame of its own that says it is ready.
  */
@@ -15,7 +15,7 @@ export const channelFd = 3
 export const maxHeaderBytes = 16 * 1024 * 1024
 
 export type Request =
-  | { id: number; parts: number[]; op: 'load'; modelId: string; plan: ModelPlan; threads: number }
+  | { id: number; parts: number[]; op: 'load'; modelId: string; plan: ModelPlan; path?: string; threads: number }
   | { id: number; parts: number[]; op: 'unload'; modelId: string }
   | { id: number; parts: number[]; op: 'invoke'; modelId: string; shared?: boolean; capacity: number }
   | { id: number; parts: number[]; op: 'stats' }

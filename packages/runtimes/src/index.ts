@@ -1,3 +1,5 @@
+export { acceptLiteRt, knownLiteRtLibraries, type LiteRtBuild, type Machine, thisMachine } from './litert-acceptance.ts'
+export type { ModelSource } from './model-plan.ts'
 export {
   ModelSession,
   type NameMap,

@@ -7,7 +7,7 @@ import {
   openLiteRt,
   type Pointer
 } from './litert-library.ts'
-import type { ModelPlan, TensorPlan } from './model-plan.ts'
+import type { ModelPlan, ModelSource, TensorPlan } from './model-plan.ts'
 import { type Backend, BackendError, type BackendModel } from './serve-backend.ts'
 
 const cpuAccelerator = 1
@@ -38,7 +38,8 @@ export function createLiteRtBackend(libraryPath: string): Backend {
   const mappings = new FileMappings()
   return {
     version: '',
-    load: async (plan, threads) => new LiteRtModel(library, environment, plan, threads),
+    dtypes: ['float32', 'int8', 'uint8', 'int16', 'int32', 'int64', 'bool'],
+    load: async (plan, source, threads) => new LiteRtModel(library, environment, plan, source, threads),
     map: (fd, bytes) => mappings.map(fd, bytes)
   }
 }
@@ -66,11 +67,15 @@ class LiteRtModel implements BackendModel {
   readonly #inputList: BigUint64Array
   readonly #outputList: BigUint64Array
 
-  constructor(library: LiteRtLibrary, environment: Pointer, plan: ModelPlan, threads: number) {
+  constructor(library: LiteRtLibrary, environment: Pointer, plan: ModelPlan, source: ModelSource, threads: number) {
     this.#library = library
     try {
-      const model = out<Pointer>((target) => library.createModelFromFile(environment, plan.path, target))
-      this.#release.push(() => library.destroyModel(model))
+      const model = out<Pointer>((target) =>
+        typeof source === 'string'
+          ? library.createModelFromFile(environment, source, target)
+          : library.createModelFromBuffer(environment, source, source.length, target)
+      )
+      this.#release.push(() => destroyModel(library, model, source))
       const { index, inputs, outputs } = this.#findSignature(model, plan)
       this.#signature = index
       this.#compiled = this.#compile(environment, model, threads)
@@ -186,6 +191,11 @@ class LiteRtModel implements BackendModel {
     }
     return tensor.view
   }
+}
+
+/** The source stands here so that it is kept until now: the runtime reads a model's bytes where they are. */
+function destroyModel(library: LiteRtLibrary, model: Pointer, _source: ModelSource): void {
+  library.destroyModel(model)
 }
 
 /** LiteRtRankedTensorType: element type, rank in the low 7 bits of a bit field, 8 dimensions, 8 strides (unused). */

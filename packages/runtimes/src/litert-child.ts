@@ -5,6 +5,6 @@ import { exitWithoutDestructors, serveBackend } from './serve-backend.ts'
 try {
   await serveBackend(createLiteRtBackend(process.argv[2] ?? ''))
 } catch (error) {
-  console.error(error)
+  console.error(error instanceof Error ? error.message : error)
   exitWithoutDestructors(1)
 }

@@ -4,6 +4,9 @@
  */
 import koffi from 'koffi'
 
+/** The layout of LiteRtRankedTensorType and the signatures below, by a number of our own: see litert-acceptance.ts. */
+export const structLayout = 1
+
 /** An address in native memory. */
 export type Pointer = bigint
 
@@ -15,6 +18,7 @@ type Size = number
 export type LiteRtLibrary = {
   createEnvironment(optionCount: number, options: null, environment: OutPointer): number
   createModelFromFile(environment: Pointer, path: string, model: OutPointer): number
+  createModelFromBuffer(environment: Pointer, bytes: Uint8Array, length: Size, model: OutPointer): number
   destroyModel(model: Pointer): void
   getNumModelSignatures(model: Pointer, count: OutNumber): number
   getModelSignature(model: Pointer, index: Size, signature: OutPointer): number
@@ -55,6 +59,8 @@ export type LiteRtLibrary = {
 const declarations: Readonly<Record<Exclude<keyof LiteRtLibrary, 'strdup' | 'free'>, string>> = {
   createEnvironment: 'int LiteRtCreateEnvironment(int count, void *options, _Out_ void **environment)',
   createModelFromFile: 'int LiteRtCreateModelFromFile(void *environment, const char *path, _Out_ void **model)',
+  createModelFromBuffer:
+    'int LiteRtCreateModelFromBuffer(void *environment, void *bytes, size_t length, _Out_ void **model)',
   destroyModel: 'void LiteRtDestroyModel(void *model)',
   getNumModelSignatures: 'int LiteRtGetNumModelSignatures(void *model, _Out_ size_t *count)',
   getModelSignature: 'int LiteRtGetModelSignature(void *model, size_t index, _Out_ void **signature)',

@@ -22,8 +22,10 @@ export type TensorPlan = {
   bytes: number
 }
 
+/** A file's path, or its bytes. */
+export type ModelSource = string | Uint8Array
+
 export type ModelPlan = {
-  path: string
   /** Empty when the file has no signature. */
   signature: string
   subgraph: number
@@ -44,19 +46,25 @@ const defaultSignature = 'serving_default'
  *
  * @throws RuntimeError `model-refused` when the file cannot be read, is no model, or has tensors without a fixed size.
  */
-export async function planModel(path: string): Promise<PlannedModel> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
+export async function planModel(source: ModelSource): Promise<PlannedModel> {
+  if (typeof source !== 'string') return planBytes(source)
+  const bytes = await readFile(source).catch((cause: unknown) => {
     throw new RuntimeError('model-refused', `The model file cannot be read: ${String(cause)}`, { cause })
   })
+  return planBytes(bytes)
+}
+
+/** As planModel, from bytes. */
+export function planBytes(bytes: Uint8Array): PlannedModel {
   try {
-    return planBindings(path, readTflite(bytes))
+    return planBindings(readTflite(bytes))
   } catch (cause) {
     if (cause instanceof TfliteFormatError) throw new RuntimeError('model-refused', cause.message, { cause })
     throw cause
   }
 }
 
-function planBindings(path: string, model: TfliteModel): PlannedModel {
+function planBindings(model: TfliteModel): PlannedModel {
   // Neither runtime carries them, and tfjs-tflite aborts its whole process when it looks for them.
   const flex = model.operators.filter(({ name, custom }) => custom && name.startsWith('Flex'))
   if (flex.length > 0) {
@@ -77,7 +85,6 @@ function planBindings(path: string, model: TfliteModel): PlannedModel {
   }
   return {
     plan: {
-      path,
       signature: signature?.key ?? '',
       subgraph: signature?.subgraph ?? 0,
       inputs: planned.inputs.map((each) => each.plan),

@@ -3,6 +3,7 @@
  */
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { encodeModel, ints, list, type Node, text } from './model-encoder.ts'
 import type { TfliteRuntime } from './runtime.ts'
 import { RuntimeError } from './runtime-error.ts'
 
@@ -29,9 +30,6 @@ export async function hasOperator(runtime: TfliteRuntime, folder: string, operat
 const unknownOperator =
   /Didn't find op for builtin opcode|builtin_code out of range|unresolved custom op|Select TensorFlow op/
 
-type Field = { int8: number } | { int32: number } | { to: Node } | undefined
-type Node = { table: Field[] } | { text: string } | { ints: number[] } | { list: Node[] }
-
 const customBuiltinCode = 32
 const reluCode = 19
 
@@ -57,7 +55,7 @@ export function probeModel(operator: ProbedOperator): Uint8Array {
   const codes = [operatorCode(reluCode, 1, undefined)]
   if (custom) codes.push(operatorCode(customBuiltinCode, operator.version, operator.customCode))
   else codes.push(operatorCode(operator.builtinCode, operator.version, undefined))
-  return encode({
+  return encodeModel({
     table: [{ int32: 3 }, list(codes), list([subgraph]), text('probe'), list([{ table: [] }])]
   })
 }
@@ -65,68 +63,4 @@ export function probeModel(operator: ProbedOperator): Uint8Array {
 function operatorCode(code: number, version: number, custom: string | undefined): Node {
   const name = custom === undefined ? undefined : text(custom)
   return { table: [{ int8: Math.min(code, 127) }, name, { int32: version }, { int32: code }] }
-}
-
-function text(value: string): Field {
-  return { to: { text: value } }
-}
-
-function ints(values: number[]): Field {
-  return { to: { ints: values } }
-}
-
-function list(nodes: Node[]): Field {
-  return { to: { list: nodes } }
-}
-
-/** A FlatBuffer written front to back: each node before the nodes that it refers to, all on four-byte boundaries. */
-function encode(root: Node): Uint8Array {
-  const bytes = Buffer.alloc(4096)
-  bytes.write('TFL3', 4)
-  let end = 8
-  const refer = (slot: number, node: Node): void => {
-    bytes.writeUInt32LE(write(node) - slot, slot)
-  }
-  const reserve = (length: number): number => {
-    const start = end
-    end = (end + length + 3) & ~3
-    return start
-  }
-  const write = (node: Node): number => {
-    if ('table' in node) return writeTable(node.table)
-    if ('text' in node) {
-      const length = Buffer.byteLength(node.text)
-      const start = reserve(4 + length + 1)
-      bytes.writeUInt32LE(length, start)
-      bytes.write(node.text, start + 4)
-      return start
-    }
-    const items = 'ints' in node ? node.ints : node.list
-    const start = reserve(4 + 4 * items.length)
-    bytes.writeUInt32LE(items.length, start)
-    for (const [index, item] of items.entries()) {
-      const slot = start + 4 + 4 * index
-      if (typeof item === 'number') bytes.writeInt32LE(item, slot)
-      else refer(slot, item)
-    }
-    return start
-  }
-  const writeTable = (fields: Field[]): number => {
-    const vtable = reserve(4 + 2 * fields.length)
-    const start = reserve(4 + 4 * fields.length)
-    bytes.writeUInt16LE(4 + 2 * fields.length, vtable)
-    bytes.writeUInt16LE(4 + 4 * fields.length, vtable + 2)
-    bytes.writeInt32LE(start - vtable, start)
-    for (const [index, field] of fields.entries()) {
-      if (field === undefined) continue
-      const slot = start + 4 + 4 * index
-      bytes.writeUInt16LE(slot - start, vtable + 4 + 2 * index)
-      if ('int8' in field) bytes.writeInt8(field.int8, slot)
-      else if ('int32' in field) bytes.writeInt32LE(field.int32, slot)
-      else refer(slot, field.to)
-    }
-    return start
-  }
-  refer(0, root)
-  return bytes.subarray(0, end)
 }

@@ -1,4 +1,5 @@
 import type { TensorSpec } from '@skerry/tflite'
+import type { ModelSource } from './model-plan.ts'
 
 export const runtimeNames = ['litert', 'tfjs-tflite', 'tfjs-tflite-node'] as const
 
@@ -34,8 +35,8 @@ export type InvokeResult = { outputs: Map<string, Uint8Array>; inferenceMs: numb
 export interface TfliteRuntime {
   readonly info: RuntimeInfo
   readonly pid: number
-  /** Rejects with `model-refused` and the runtime's own words when it cannot run the file. */
-  load(modelId: string, path: string, options?: LoadOptions): Promise<LoadedModel>
+  /** A file's path, or its bytes. Rejects with `model-refused` and the runtime's own words when it cannot run the file. */
+  load(modelId: string, source: ModelSource, options?: LoadOptions): Promise<LoadedModel>
   unload(modelId: string): Promise<void>
   /**
    * One inference on whole tensors, by signature name, raw bytes in the file's dtypes. Native code cannot be
@@ -52,7 +53,12 @@ export interface TfliteRuntime {
 export type StartRuntimeOptions = {
   /** Path of LiteRT's C library; required for `litert`. */
   liteRtLibrary?: string
-  /** LiteRT's version, which the library itself does not tell. Default 'unknown'. */
+  /**
+   * Run a LiteRT library that is not among `knownLiteRtLibraries`, taking its C interface for that of the known ones; the
+   * first line to `onStderr` says so.
+   */
+  allowUnknownLiteRt?: boolean
+  /** Version of a LiteRT library that is not among the known ones. Default 'unknown'. */
   version?: string
   /** Threads of one inference, default 1. The WASM build is single-threaded and ignores it. */
   threads?: number

@@ -1,9 +1,11 @@
 /* The child's side: one blocking loop. It reads tensors straight into the runtime's memory and writes them from there. */
 import { readSync, writeSync, writevSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
+import type { TfliteDtype } from '@skerry/tflite'
 import { channelFd, encodeHeader, maxHeaderBytes, type Reply, type Request, readyId, stderrMarker } from './frame.ts'
-import type { ModelPlan } from './model-plan.ts'
+import type { ModelPlan, ModelSource } from './model-plan.ts'
 import type { RuntimeErrorCode } from './runtime-error.ts'
+import { selfTest } from './self-test.ts'
 import { sharedFd, sharedLayout, worthSharing } from './shared-tensors.ts'
 
 /** A model inside a runtime. Memory is lent: valid until the next call. */
@@ -18,7 +20,10 @@ export interface BackendModel {
 export interface Backend {
   /** Empty when the runtime does not tell. */
   readonly version: string
-  load(plan: ModelPlan, threads: number): Promise<BackendModel>
+  /** Bytes given stay as they are, for the backend to keep. */
+  load(plan: ModelPlan, source: ModelSource, threads: number): Promise<BackendModel>
+  /** Element types that it carries, whose answers are checked at start. */
+  readonly dtypes: readonly TfliteDtype[]
   /** Maps the first bytes of a file; absent where the runtime shares no memory with the parent. */
   map?(fd: number, bytes: number): Uint8Array
 }
@@ -34,9 +39,14 @@ export class BackendError extends Error {
   }
 }
 
-/** Serves requests until the parent closes the channel. Never returns. */
+/**
+ * Serves requests until the parent closes the channel. Never returns.
+ *
+ * @throws Error when the runtime answers a model of our own wrongly.
+ */
 export async function serveBackend(backend: Backend): Promise<never> {
   const models = new Map<string, BackendModel>()
+  await selfTest(backend)
   writeFrame({ id: readyId, parts: [], ok: true, version: backend.version }, [])
   for (;;) {
     // Blocking calls alone would never end the event loop's turn, and what waits for its end would pile up.
@@ -62,7 +72,8 @@ async function answer(
   switch (request.op) {
     case 'load': {
       const started = performance.now()
-      models.set(request.modelId, await backend.load(request.plan, request.threads))
+      const source = request.path ?? readPart(request.parts[0] ?? 0)
+      models.set(request.modelId, await backend.load(request.plan, source, request.threads))
       return { reply: { ...done, loadMs: performance.now() - started }, parts: [] }
     }
     case 'unload':
@@ -121,6 +132,12 @@ function readHeader(): Request {
   const json = Buffer.alloc(length)
   readInto(json)
   return JSON.parse(json.toString()) as Request
+}
+
+function readPart(length: number): Uint8Array {
+  const bytes = Buffer.allocUnsafeSlow(length)
+  readInto(bytes)
+  return bytes
 }
 
 function readInto(target: Uint8Array): void {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { ChildRuntime } from './child-runtime.ts'
+import { acceptLiteRt, thisMachine } from './litert-acceptance.ts'
 import type { RuntimeName, StartRuntimeOptions, TfliteRuntime } from './runtime.ts'
 import { RuntimeError } from './runtime-error.ts'
 import { SharedTensors } from './shared-tensors.ts'
@@ -15,11 +16,18 @@ import { SharedTensors } from './shared-tensors.ts'
  */
 export async function startRuntime(name: RuntimeName, options: StartRuntimeOptions): Promise<TfliteRuntime> {
   const args = [childScript(name)]
+  const onStderr = options.onStderr ?? (() => undefined)
+  let version = options.version ?? 'unknown'
   if (name === 'litert') {
-    if (options.liteRtLibrary === undefined) {
+    const { liteRtLibrary, allowUnknownLiteRt: allowUnknown = false } = options
+    if (liteRtLibrary === undefined) {
       throw new RuntimeError('runtime-unavailable', 'litert needs the path of its library.')
     }
-    args.push(options.liteRtLibrary)
+    const { sha256, build } = await acceptLiteRt(liteRtLibrary, thisMachine(), { allowUnknown })
+    if (build === undefined)
+      onStderr(`LiteRT's library of sha256 ${sha256} is unknown and runs because that is allowed.`)
+    else version = build.version
+    args.push(liteRtLibrary)
   }
   // TensorFlow.js's runtimes copy their inputs themselves, and take many times as long: there it would gain nothing.
   const shared = name === 'litert' ? SharedTensors.create(process.pid, randomUUID()) : undefined
@@ -35,8 +43,6 @@ export async function startRuntime(name: RuntimeName, options: StartRuntimeOptio
     const [cause] = (await once(child, 'error')) as [Error]
     throw new RuntimeError('runtime-unavailable', `${name} could not be started: ${cause.message}`, { cause })
   }
-  const version = options.version ?? 'unknown'
-  const onStderr = options.onStderr ?? (() => undefined)
   return ChildRuntime.start(child, { name, version }, { threads: options.threads ?? 1, shared, onStderr })
 }
 

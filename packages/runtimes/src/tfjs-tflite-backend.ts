@@ -34,8 +34,9 @@ export function createTfjsTfliteBackend(): Backend {
   const { core, tflite } = openPackage(path.join(path.dirname(manifest), 'wasm'))
   return {
     version,
-    load: async (plan) => {
-      const file = readFileSync(plan.path)
+    dtypes: ['float32', 'int8', 'uint8', 'int16', 'int32', 'bool'],
+    load: async (plan, source) => {
+      const file = typeof source === 'string' ? readFileSync(source) : source
       const bytes = file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength) as ArrayBuffer
       checkPlan(plan)
       const model = await tflite.loadTFLiteModel(bytes, { numThreads: 1 }).catch((error: unknown) => {

@@ -48,9 +48,10 @@ export function createTfjsTfliteNodeBackend(): Backend {
   const { addon, version } = openAddon()
   return {
     version,
-    load: async (plan, threads) => {
+    dtypes: ['float32', 'int8', 'uint8', 'int16', 'int32', 'int64', 'bool'],
+    load: async (plan, source, threads) => {
       checkPlan(plan)
-      const file = readFileSync(plan.path)
+      const file = typeof source === 'string' ? readFileSync(source) : source
       const bytes = file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength) as ArrayBuffer
       return new TfjsTfliteNodeModel(createInterpreter(addon, bytes, threads), plan)
     }

@@ -105,6 +105,17 @@ for (const name of runtimeNames) {
       await runtime.unload('pair')
     })
 
+    it('loads a model from bytes, and answers as from its file', async () => {
+      const file = faces('face_detection_short_range.tflite')
+      const loaded = await runtime.load('bytes', await readFile(file))
+      await runtime.load('file', file)
+      const inputs = randomInputs(loaded, 12)
+      const [bytes, path] = await Promise.all(['bytes', 'file'].map((id) => runtime.invoke(id, inputs)))
+      expect(bytes?.outputs).toEqual(path?.outputs)
+      await runtime.unload('bytes')
+      await runtime.unload('file')
+    })
+
     it('holds several models at once, each with its own state', async () => {
       const pair = await runtime.load('pair', made('pair'))
       const face = await runtime.load('face', faces('face_detection_short_range.tflite'))
