@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Duplex, Readable } from 'node:stream'
 import { channelFd, encodeHeader, FrameReader, type Reply, type Request, readyId, stderrMarker } from './frame.ts'
-import type { InvokeOptions, RuntimeExit } from './runtime.ts'
+import type { CallOptions, RuntimeExit } from './runtime.ts'
 import { RuntimeError, type RuntimeErrorCode } from './runtime-error.ts'
 import { type SharedTensors, worthSharing } from './shared-tensors.ts'
 import { StderrLines } from './stderr-lines.ts'
@@ -64,7 +64,7 @@ export class ChildCalls {
     this.ready = this.#enqueue(() => undefined, {})
   }
 
-  call(body: RequestBody, parts: readonly Uint8Array[], options: InvokeOptions): Promise<Answer> {
+  call(body: RequestBody, parts: readonly Uint8Array[], options: CallOptions): Promise<Answer> {
     return this.#enqueue((id) => {
       const header = { id, parts: parts.map((part) => part.length) }
       // Only one call is in flight, so nobody reads the shared memory that this one writes.
@@ -88,7 +88,7 @@ export class ChildCalls {
     else listener(this.#exit)
   }
 
-  #enqueue(send: (id: number) => void, options: InvokeOptions): Promise<Answer> {
+  #enqueue(send: (id: number) => void, options: CallOptions): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#exit !== undefined) return reject(describeExit(this.#exit, undefined))
       if (this.#closing) return reject(new RuntimeError('runtime-closed'))
@@ -110,7 +110,7 @@ export class ChildCalls {
     })
   }
 
-  #watch(call: Call, { signal, timeoutMs }: InvokeOptions): void {
+  #watch(call: Call, { signal, timeoutMs }: CallOptions): void {
     let timer: NodeJS.Timeout | undefined
     const onAbort = (): void => {
       const at = this.#waiting.indexOf(call)

@@ -1,8 +1,18 @@
 import type { ChildProcess } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { ChildCalls } from './child-calls.ts'
-import { type ModelPlan, type ModelSource, planModel, type TensorPlan } from './model-plan.ts'
+import {
+  type InputShapes,
+  type ModelSource,
+  type PlannedModel,
+  planModel,
+  reshaped,
+  type SignatureBorders,
+  type SignaturePlan,
+  type TensorPlan
+} from './model-plan.ts'
 import type {
+  CallOptions,
   InvokeOptions,
   InvokeResult,
   LoadedModel,
@@ -14,6 +24,17 @@ import type {
 import { RuntimeError } from './runtime-error.ts'
 import type { SharedTensors } from './shared-tensors.ts'
 
+type PlacedSignature = { plan: SignaturePlan; borders: SignatureBorders; index: number }
+
+type PlacedModel = {
+  /** As it was given, for loading it again in other shapes. */
+  source: ModelSource
+  threads: number
+  defaultKey: string
+  signatures: Map<string, PlacedSignature>
+  refused: Map<string, string>
+}
+
 /** A runtime in a process of its own, seen from the process that started it. */
 export class ChildRuntime implements TfliteRuntime {
   readonly info: RuntimeInfo
@@ -21,7 +42,7 @@ export class ChildRuntime implements TfliteRuntime {
   readonly #calls: ChildCalls
   readonly #threads: number
   readonly #shared: SharedTensors | undefined
-  readonly #plans = new Map<string, ModelPlan>()
+  readonly #models = new Map<string, PlacedModel>()
   readonly #loading = new Set<string>()
 
   /** Resolves once the runtime in the process is ready. */
@@ -54,29 +75,54 @@ export class ChildRuntime implements TfliteRuntime {
   }
 
   async load(modelId: string, source: ModelSource, options: LoadOptions = {}): Promise<LoadedModel> {
-    const { plan, inputs, outputs } = await planModel(source)
-    if (this.#plans.has(modelId) || this.#loading.has(modelId)) {
+    if (this.#models.has(modelId) || this.#loading.has(modelId)) {
       throw new RuntimeError('model-already-loaded', `Model ${modelId} is loaded already.`)
     }
     this.#loading.add(modelId)
     try {
-      const threads = options.threads ?? this.#threads
-      for (const tensors of [plan.inputs, plan.outputs]) this.#shared?.reserve(tensors.map((tensor) => tensor.bytes))
-      const given = typeof source === 'string' ? { path: source } : {}
-      const parts = typeof source === 'string' ? [] : [source]
-      const { reply } = await this.#calls.call({ op: 'load', modelId, plan, threads, ...given }, parts, options)
-      this.#plans.set(modelId, plan)
-      return { signature: plan.signature, inputs, outputs, loadMs: reply.loadMs ?? 0 }
-    } catch (error) {
-      throw this.#named(error)
+      return await this.#place(modelId, source, options.threads ?? this.#threads, options.shapes, options)
     } finally {
       this.#loading.delete(modelId)
     }
   }
 
+  resize(modelId: string, shapes: InputShapes, options: CallOptions = {}): Promise<LoadedModel> {
+    const { source, threads } = this.#modelOf(modelId)
+    return this.#place(modelId, source, threads, shapes, options)
+  }
+
+  /** Loads the model, in place of what has its id. */
+  async #place(
+    modelId: string,
+    source: ModelSource,
+    threads: number,
+    shapes: InputShapes | undefined,
+    options: CallOptions
+  ): Promise<LoadedModel> {
+    const planned = await planModel(source, shapes)
+    const { plan } = planned
+    for (const signature of plan.signatures) this.#reserve(signature)
+    const given = typeof planned.source === 'string' ? { path: planned.source } : {}
+    const parts = typeof planned.source === 'string' ? [] : [planned.source]
+    const body = { op: 'load' as const, modelId, plan, threads, ...given }
+    const { reply } = await this.#calls.call(body, parts, options).catch((error: unknown) => {
+      throw this.#named(error)
+    })
+    const model = placedModel(source, threads, planned, reply.signatures ?? [])
+    for (const signature of model.signatures.values()) this.#reserve(signature.plan)
+    this.#models.set(modelId, model)
+    const signatures = Object.fromEntries([...model.signatures].map(([key, { borders }]) => [key, borders]))
+    const borders = signatures[plan.signatures[0].key] ?? { inputs: [], outputs: [] }
+    return { signature: plan.signatures[0].key, ...borders, signatures, loadMs: reply.loadMs ?? 0 }
+  }
+
+  #reserve({ inputs, outputs }: SignaturePlan): void {
+    for (const tensors of [inputs, outputs]) this.#shared?.reserve(tensors.map((tensor) => tensor.bytes))
+  }
+
   async unload(modelId: string): Promise<void> {
-    this.#planOf(modelId)
-    this.#plans.delete(modelId)
+    this.#modelOf(modelId)
+    this.#models.delete(modelId)
     await this.#calls.call({ op: 'unload', modelId }, [], {})
   }
 
@@ -85,23 +131,23 @@ export class ChildRuntime implements TfliteRuntime {
     inputs: ReadonlyMap<string, Uint8Array>,
     options: InvokeOptions = {}
   ): Promise<InvokeResult> {
-    const plan = this.#planOf(modelId)
-    const answer = await this.#calls
-      .call({ op: 'invoke', modelId, capacity: this.#shared?.capacity ?? 0 }, orderInputs(plan.inputs, inputs), options)
-      .catch((error: unknown) => {
-        throw this.#named(error)
-      })
+    const { plan, index } = signatureOf(this.#modelOf(modelId), options.signature)
+    const body = { op: 'invoke' as const, modelId, signature: index, capacity: this.#shared?.capacity ?? 0 }
+    const answer = await this.#calls.call(body, orderInputs(plan.inputs, inputs), options).catch((error: unknown) => {
+      throw this.#named(error)
+    })
     const outputs = new Map(plan.outputs.map(({ name }, index) => [name, answer.parts[index] ?? new Uint8Array(0)]))
     return { outputs, inferenceMs: answer.reply.inferenceMs ?? 0 }
   }
 
-  async stats(): Promise<{ rssBytes: number }> {
+  async stats(): Promise<{ rssBytes: number; peakRssBytes: number }> {
     // Linux tells it without waiting behind an inference; elsewhere the process is asked.
     const status = await readFile(`/proc/${this.pid}/status`, 'utf8').catch(() => '')
-    const rssKib = /^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]
-    if (rssKib !== undefined) return { rssBytes: Number(rssKib) * 1024 }
+    const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? Number.NaN)
+    const [rssBytes, peakRssBytes] = [kib('VmRSS') * 1024, kib('VmHWM') * 1024]
+    if (!Number.isNaN(rssBytes + peakRssBytes)) return { rssBytes, peakRssBytes }
     const { reply } = await this.#calls.call({ op: 'stats' }, [], {})
-    return { rssBytes: reply.rssBytes ?? 0 }
+    return { rssBytes: reply.rssBytes ?? 0, peakRssBytes: reply.peakRssBytes ?? 0 }
   }
 
   close(): Promise<void> {
@@ -112,10 +158,10 @@ export class ChildRuntime implements TfliteRuntime {
     this.#calls.onExit(listener)
   }
 
-  #planOf(modelId: string): ModelPlan {
-    const plan = this.#plans.get(modelId)
-    if (plan === undefined) throw new RuntimeError('model-not-loaded', `No model ${modelId} is loaded.`)
-    return plan
+  #modelOf(modelId: string): PlacedModel {
+    const model = this.#models.get(modelId)
+    if (model === undefined) throw new RuntimeError('model-not-loaded', `No model ${modelId} is loaded.`)
+    return model
   }
 
   /** Says which runtime spoke. */
@@ -126,6 +172,43 @@ export class ChildRuntime implements TfliteRuntime {
       cause: error
     })
   }
+}
+
+function placedModel(
+  source: ModelSource,
+  threads: number,
+  { plan, borders, refused }: PlannedModel,
+  replies: ({ outputs: number[][] } | { refused: string })[]
+): PlacedModel {
+  const model: PlacedModel = {
+    source,
+    threads,
+    defaultKey: plan.signatures[0].key,
+    signatures: new Map(),
+    refused: new Map(refused)
+  }
+  for (const [index, signature] of plan.signatures.entries()) {
+    const reply = replies[index]
+    if (reply !== undefined && 'refused' in reply) {
+      model.refused.set(signature.key, reply.refused)
+      continue
+    }
+    const shapeOf = (at: number, planned: number[]) => reply?.outputs[at] ?? planned
+    const outputs = signature.outputs.map((each, at) => reshaped(each, shapeOf(at, each.shape)) ?? each)
+    const { inputs, outputs: specs = [] } = borders[index] ?? { inputs: [] }
+    const seen = specs.map((spec, at) => ({ ...spec, shape: shapeOf(at, spec.shape) }))
+    model.signatures.set(signature.key, { plan: { ...signature, outputs }, borders: { inputs, outputs: seen }, index })
+  }
+  return model
+}
+
+function signatureOf(model: PlacedModel, key: string = model.defaultKey): PlacedSignature {
+  const signature = model.signatures.get(key)
+  if (signature !== undefined) return signature
+  const reason = model.refused.get(key)
+  if (reason !== undefined) throw new RuntimeError('model-refused', `Signature ${key} does not run here: ${reason}`)
+  const known = [...model.signatures.keys()].join(', ')
+  throw new RuntimeError('input-invalid', `The model has no signature ${key}; its signatures are ${known}.`)
 }
 
 function orderInputs(plans: TensorPlan[], inputs: ReadonlyMap<string, Uint8Array>): Uint8Array[] {

@@ -17,7 +17,15 @@ export const maxHeaderBytes = 16 * 1024 * 1024
 export type Request =
   | { id: number; parts: number[]; op: 'load'; modelId: string; plan: ModelPlan; path?: string; threads: number }
   | { id: number; parts: number[]; op: 'unload'; modelId: string }
-  | { id: number; parts: number[]; op: 'invoke'; modelId: string; shared?: boolean; capacity: number }
+  | {
+      id: number
+      parts: number[]
+      op: 'invoke'
+      modelId: string
+      signature: number
+      shared?: boolean
+      capacity: number
+    }
   | { id: number; parts: number[]; op: 'stats' }
 
 export type Reply =
@@ -28,8 +36,11 @@ export type Reply =
       shared?: boolean
       version?: string
       loadMs?: number
+      /** Of each signature in the plan's order: its outputs' shapes, or why the runtime does not run it. */
+      signatures?: ({ outputs: number[][] } | { refused: string })[]
       inferenceMs?: number
       rssBytes?: number
+      peakRssBytes?: number
     }
   | { id: number; parts: number[]; ok: false; code: RuntimeErrorCode; message: string }
 

@@ -1,5 +1,6 @@
+export { fromFloat16, toFloat16 } from './float16.ts'
 export { acceptLiteRt, knownLiteRtLibraries, type LiteRtBuild, type Machine, thisMachine } from './litert-acceptance.ts'
-export type { ModelSource } from './model-plan.ts'
+export type { InputShapes, ModelSource } from './model-plan.ts'
 export {
   ModelSession,
   type NameMap,
@@ -14,7 +15,10 @@ export {
   probedVersion,
   supportedOperators
 } from './operators.ts'
+export { type ProfileOptions, profileModel, type RunStatistics, type RuntimeProfile } from './profile.ts'
+export { type RankedRuntime, rankRuntimes } from './rank-runtimes.ts'
 export type {
+  CallOptions,
   InvokeOptions,
   InvokeResult,
   LoadedModel,

@@ -7,8 +7,8 @@ import {
   openLiteRt,
   type Pointer
 } from './litert-library.ts'
-import type { ModelPlan, ModelSource, TensorPlan } from './model-plan.ts'
-import { type Backend, BackendError, type BackendModel } from './serve-backend.ts'
+import { type ModelPlan, type ModelSource, reshaped, type SignaturePlan, type TensorPlan } from './model-plan.ts'
+import { type Backend, BackendError, type BackendModel, type BoundSignature, bindSignatures } from './serve-backend.ts'
 
 const cpuAccelerator = 1
 const lockForReading = 0
@@ -56,16 +56,9 @@ function open(libraryPath: string): LiteRtLibrary {
 type BoundTensor = { buffer: Pointer; bytes: number; address: Pointer | null; view: Uint8Array }
 
 class LiteRtModel implements BackendModel {
+  readonly signatures: (BoundSignature | string)[]
   readonly #library: LiteRtLibrary
   readonly #release: (() => void)[] = []
-  readonly #compiled: Pointer
-  readonly #signature: number
-  /** In the plan's order. */
-  readonly #inputs: BoundTensor[]
-  readonly #outputs: BoundTensor[]
-  /** Buffers in the order that the runtime counts in. */
-  readonly #inputList: BigUint64Array
-  readonly #outputList: BigUint64Array
 
   constructor(library: LiteRtLibrary, environment: Pointer, plan: ModelPlan, source: ModelSource, threads: number) {
     this.#library = library
@@ -76,82 +69,24 @@ class LiteRtModel implements BackendModel {
           : library.createModelFromBuffer(environment, source, source.length, target)
       )
       this.#release.push(() => destroyModel(library, model, source))
-      const { index, inputs, outputs } = this.#findSignature(model, plan)
-      this.#signature = index
-      this.#compiled = this.#compile(environment, model, threads)
-      // Operators are prepared when tensors are allocated. Here, so that a model that cannot run is refused at once.
-      const layouts = new Uint8Array(layoutBytes * outputs.length)
-      check(library.getOutputLayouts(this.#compiled, index, outputs.length, layouts, true))
-      const bind = (tensor: TensorPlan, names: string[], kind: 'input' | 'output') => {
-        const at = names.indexOf(tensor.name)
-        const requirements = out<Pointer>((target) =>
-          kind === 'input'
-            ? library.getInputRequirements(this.#compiled, index, at, target)
-            : library.getOutputRequirements(this.#compiled, index, at, target)
-        )
-        return this.#createBuffer(environment, tensor, requirements)
-      }
-      this.#inputs = plan.inputs.map((tensor) => bind(tensor, inputs, 'input'))
-      this.#outputs = plan.outputs.map((tensor) => bind(tensor, outputs, 'output'))
-      this.#inputList = inRuntimeOrder(plan.inputs, this.#inputs, inputs)
-      this.#outputList = inRuntimeOrder(plan.outputs, this.#outputs, outputs)
+      const compiled = this.#compile(environment, model, threads)
+      this.signatures = bindSignatures(
+        plan,
+        (signature) =>
+          new LiteRtSignature(
+            { library, environment, model, compiled, release: this.#release },
+            signature,
+            plan.resized
+          )
+      )
     } catch (error) {
       this.unload()
       throw error
     }
   }
 
-  inputs(): Uint8Array[] {
-    return this.#inputs.map((tensor) => this.#lock(tensor, lockForWriting))
-  }
-
-  run(): { inferenceMs: number; outputs: Uint8Array[] } {
-    for (const tensor of this.#inputs) check(this.#library.unlockTensorBuffer(tensor.buffer), 'inference-failed')
-    const started = performance.now()
-    const status = this.#library.runCompiledModel(
-      this.#compiled,
-      this.#signature,
-      this.#inputList.length,
-      this.#inputList,
-      this.#outputList.length,
-      this.#outputList
-    )
-    const inferenceMs = performance.now() - started
-    check(status, 'inference-failed')
-    const outputs = this.#outputs.map((tensor) => {
-      const view = this.#lock(tensor, lockForReading)
-      // The memory is the process's own and stays as it is until the next run; only the runtime must not think it held.
-      check(this.#library.unlockTensorBuffer(tensor.buffer), 'inference-failed')
-      return view
-    })
-    return { inferenceMs, outputs }
-  }
-
   unload(): void {
     for (const release of this.#release.splice(0).reverse()) release()
-  }
-
-  #findSignature(model: Pointer, plan: ModelPlan): { index: number; inputs: string[]; outputs: string[] } {
-    const library = this.#library
-    const count = outNumber((target) => library.getNumModelSignatures(model, target))
-    for (let index = 0; index < count; index++) {
-      const signature = out<Pointer>((target) => library.getModelSignature(model, index, target))
-      const key = out<string>((target) => library.getSignatureKey(signature, target))
-      // A file without a signature gets one by the runtime, over the first subgraph.
-      if (plan.signature !== '' && key !== plan.signature) continue
-      const inputCount = outNumber((target) => library.getNumSignatureInputs(signature, target))
-      const outputCount = outNumber((target) => library.getNumSignatureOutputs(signature, target))
-      const names = {
-        inputs: listNames(inputCount, (at, target) => library.getSignatureInputName(signature, at, target)),
-        outputs: listNames(outputCount, (at, target) => library.getSignatureOutputName(signature, at, target))
-      }
-      return {
-        index,
-        inputs: matchNames(names.inputs, plan.inputs, plan.signature === ''),
-        outputs: matchNames(names.outputs, plan.outputs, plan.signature === '')
-      }
-    }
-    throw new BackendError('model-refused', `LiteRT finds no signature ${plan.signature} in the model.`)
   }
 
   #compile(environment: Pointer, model: Pointer, threads: number): Pointer {
@@ -168,6 +103,132 @@ class LiteRtModel implements BackendModel {
     } finally {
       library.destroyOptions(options)
     }
+  }
+}
+
+/** What the signatures of a model share; `release` takes what must go before the model. */
+type CompiledModel = {
+  library: LiteRtLibrary
+  environment: Pointer
+  model: Pointer
+  compiled: Pointer
+  release: (() => void)[]
+}
+
+class LiteRtSignature implements BoundSignature {
+  readonly outputs: readonly TensorPlan[]
+  readonly #library: LiteRtLibrary
+  readonly #release: (() => void)[]
+  readonly #compiled: Pointer
+  readonly #index: number
+  /** In the plan's order. */
+  readonly #inputs: BoundTensor[]
+  readonly #results: BoundTensor[]
+  /** Buffers in the order that the runtime counts in. */
+  readonly #inputList: BigUint64Array
+  readonly #outputList: BigUint64Array
+
+  constructor(
+    { library, environment, model, compiled, release }: CompiledModel,
+    plan: SignaturePlan,
+    resized: boolean
+  ) {
+    this.#library = library
+    this.#release = release
+    this.#compiled = compiled
+    const { index, inputs, outputs } = this.#find(model, plan)
+    this.#index = index
+    // The file says these shapes already; outputs' shapes follow only where the runtime was asked.
+    for (const tensor of resized ? plan.inputs : []) {
+      const shape = Int32Array.from(tensor.shape)
+      check(library.resizeInput(compiled, index, inputs.indexOf(tensor.name), shape, shape.length))
+    }
+    // Operators are prepared when tensors are allocated. Here, so that a model that cannot run is refused at once.
+    const layouts = Buffer.alloc(layoutBytes * outputs.length)
+    check(library.getOutputLayouts(compiled, index, outputs.length, layouts, true))
+    this.outputs = resized
+      ? plan.outputs.map((tensor) => inLayout(tensor, layouts.subarray(layoutBytes * outputs.indexOf(tensor.name))))
+      : plan.outputs
+    this.#inputs = plan.inputs.map((tensor) => {
+      const at = inputs.indexOf(tensor.name)
+      return this.#createBuffer(
+        environment,
+        tensor,
+        out<Pointer>((target) => library.getInputRequirements(compiled, index, at, target))
+      )
+    })
+    this.#results = this.outputs.map((tensor) => {
+      const at = outputs.indexOf(tensor.name)
+      return this.#createBuffer(
+        environment,
+        tensor,
+        out<Pointer>((target) => library.getOutputRequirements(compiled, index, at, target))
+      )
+    })
+    this.#inputList = inRuntimeOrder(plan.inputs, this.#inputs, inputs)
+    this.#outputList = inRuntimeOrder(plan.outputs, this.#results, outputs)
+    if (resized) this.#checkSizes()
+  }
+
+  inputs(): Uint8Array[] {
+    return this.#inputs.map((tensor) => this.#lock(tensor, lockForWriting))
+  }
+
+  run(): { inferenceMs: number; outputs: Uint8Array[] } {
+    for (const tensor of this.#inputs) check(this.#library.unlockTensorBuffer(tensor.buffer), 'inference-failed')
+    const started = performance.now()
+    const status = this.#library.runCompiledModel(
+      this.#compiled,
+      this.#index,
+      this.#inputList.length,
+      this.#inputList,
+      this.#outputList.length,
+      this.#outputList
+    )
+    const inferenceMs = performance.now() - started
+    check(status, 'inference-failed')
+    const outputs = this.#results.map((tensor) => {
+      const view = this.#lock(tensor, lockForReading)
+      // The memory is the process's own and stays as it is until the next run; only the runtime must not think it held.
+      check(this.#library.unlockTensorBuffer(tensor.buffer), 'inference-failed')
+      return view
+    })
+    return { inferenceMs, outputs }
+  }
+
+  /** An output whose shape follows from a computed one gets its size only in a run, and LiteRT then has no room for it. */
+  #checkSizes(): void {
+    try {
+      for (const input of this.inputs()) input.fill(0)
+      this.run()
+    } catch (error) {
+      if (!(error instanceof BackendError)) throw error
+      const message = `LiteRT cannot run the model in these shapes: the size of an output is computed. ${error.message}`
+      throw new BackendError('model-refused', message)
+    }
+  }
+
+  #find(model: Pointer, plan: SignaturePlan): { index: number; inputs: string[]; outputs: string[] } {
+    const library = this.#library
+    const count = outNumber((target) => library.getNumModelSignatures(model, target))
+    for (let index = 0; index < count; index++) {
+      const signature = out<Pointer>((target) => library.getModelSignature(model, index, target))
+      const key = out<string>((target) => library.getSignatureKey(signature, target))
+      // A file without a signature gets one by the runtime, over the first subgraph.
+      if (plan.key !== '' && key !== plan.key) continue
+      const inputCount = outNumber((target) => library.getNumSignatureInputs(signature, target))
+      const outputCount = outNumber((target) => library.getNumSignatureOutputs(signature, target))
+      const names = {
+        inputs: listNames(inputCount, (at, target) => library.getSignatureInputName(signature, at, target)),
+        outputs: listNames(outputCount, (at, target) => library.getSignatureOutputName(signature, at, target))
+      }
+      return {
+        index,
+        inputs: matchNames(names.inputs, plan.inputs, plan.key === ''),
+        outputs: matchNames(names.outputs, plan.outputs, plan.key === '')
+      }
+    }
+    throw new BackendError('model-refused', `LiteRT finds no signature ${plan.key} in the model.`)
   }
 
   #createBuffer(environment: Pointer, tensor: TensorPlan, requirements: Pointer): BoundTensor {
@@ -191,6 +252,17 @@ class LiteRtModel implements BackendModel {
     }
     return tensor.view
   }
+}
+
+/** The tensor in the shape that a LiteRtLayout says: rank in the low 7 bits, then 8 dimensions. */
+function inLayout(tensor: TensorPlan, layout: Buffer): TensorPlan {
+  const rank = layout.readUInt32LE(0) & 0x7f
+  const shape = Array.from({ length: Math.min(rank, 8) }, (_, axis) => layout.readInt32LE(4 + 4 * axis))
+  const found = reshaped(tensor, shape)
+  if (found === undefined) {
+    throw new BackendError('model-refused', `Output ${tensor.name} has no fixed size: [${shape.join(', ')}].`)
+  }
+  return found
 }
 
 /** The source stands here so that it is kept until now: the runtime reads a model's bytes where they are. */

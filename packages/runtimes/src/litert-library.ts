@@ -37,6 +37,7 @@ export type LiteRtLibrary = {
   getInputRequirements(compiled: Pointer, signature: Size, index: Size, requirements: OutPointer): number
   getOutputRequirements(compiled: Pointer, signature: Size, index: Size, requirements: OutPointer): number
   getOutputLayouts(compiled: Pointer, signature: Size, count: Size, layouts: Uint8Array, allocate: boolean): number
+  resizeInput(compiled: Pointer, signature: Size, index: Size, shape: Int32Array, rank: Size): number
   createTensorBuffer(environment: Pointer, type: Uint8Array, requirements: Pointer, buffer: OutPointer): number
   getTensorBufferSize(buffer: Pointer, bytes: OutNumber): number
   destroyTensorBuffer(buffer: Pointer): void
@@ -84,6 +85,8 @@ const declarations: Readonly<Record<Exclude<keyof LiteRtLibrary, 'strdup' | 'fre
     'int LiteRtGetCompiledModelOutputBufferRequirements(void *compiled, size_t signature, size_t index, _Out_ void **r)',
   getOutputLayouts:
     'int LiteRtGetCompiledModelOutputTensorLayouts(void *compiled, size_t signature, size_t n, void *layouts, bool allocate)',
+  resizeInput:
+    'int LiteRtCompiledModelResizeInputTensor(void *compiled, size_t signature, size_t index, void *shape, size_t rank)',
   createTensorBuffer:
     'int LiteRtCreateManagedTensorBufferFromRequirements(void *environment, void *type, void *r, _Out_ void **buffer)',
   getTensorBufferSize: 'int LiteRtGetTensorBufferSize(void *buffer, _Out_ size_t *bytes)',

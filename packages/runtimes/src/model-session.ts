@@ -10,13 +10,14 @@ import {
   type TensorSpec,
   type TfliteDtype
 } from '@skerry/tflite'
+import { toFloat16 } from './float16.ts'
 import type { InvokeOptions, LoadedModel, TfliteRuntime } from './runtime.ts'
 import { RuntimeError } from './runtime-error.ts'
 
 /** Original tensor name to the variant's signature name. */
 export type NameMap = { inputs: Record<string, string>; outputs: Record<string, string> }
 
-/** Elements of a tensor; bool as Uint8Array of 0 and 1, float16 as the 16-bit patterns. */
+/** Elements of a tensor; bool as Uint8Array of 0 and 1, float16 as the 16-bit patterns, and float32 as an input. */
 export type TensorData =
   | Float32Array
   | Float64Array
@@ -154,9 +155,11 @@ function encode({ original: name, spec, quantized }: Binding, data: TensorData):
     }
   }
   // A quantized tensor's own stored values are taken as they are.
+  if (spec.dtype === 'float16' && data instanceof Float32Array) return bytesOf(toFloat16(data))
   const array = arrayOf(spec.dtype)
   if (array === undefined || !(data instanceof array)) {
-    const type = quantized === undefined ? spec.dtype : `float32 or ${spec.dtype}`
+    const also = quantized === undefined && spec.dtype !== 'float16'
+    const type = also ? spec.dtype : `float32 or ${spec.dtype}`
     throw new RuntimeError('input-invalid', `Input ${name} takes ${type}, not ${data.constructor.name}.`)
   }
   return bytesOf(data)

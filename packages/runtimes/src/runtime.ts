@@ -1,5 +1,5 @@
 import type { TensorSpec } from '@skerry/tflite'
-import type { ModelSource } from './model-plan.ts'
+import type { InputShapes, ModelSource } from './model-plan.ts'
 
 export const runtimeNames = ['litert', 'tfjs-tflite', 'tfjs-tflite-node'] as const
 
@@ -12,7 +12,15 @@ export type RuntimeInfo = { name: RuntimeName; version: string }
  * What a loaded model takes and gives. Names are the signature's names; where the file has no signature, the tensors'
  * own names. Inputs stand in signature order.
  */
-export type LoadedModel = { signature: string; inputs: TensorSpec[]; outputs: TensorSpec[]; loadMs: number }
+export type LoadedModel = {
+  /** The default signature, which `inputs` and `outputs` show. Empty when the file has none. */
+  signature: string
+  inputs: TensorSpec[]
+  outputs: TensorSpec[]
+  /** Signatures that `invoke` takes by name, the default one among them. */
+  signatures?: Record<string, { inputs: TensorSpec[]; outputs: TensorSpec[] }>
+  loadMs: number
+}
 
 /** Why a runtime's child process is gone. `expected` is true after `close()`. */
 export type RuntimeExit = {
@@ -24,10 +32,17 @@ export type RuntimeExit = {
 }
 
 /** `timeoutMs` counts from when the process takes the call up, not from when the call is made. */
-export type InvokeOptions = { signal?: AbortSignal; timeoutMs?: number }
+export type CallOptions = { signal?: AbortSignal; timeoutMs?: number }
+
+/** Without `signature` it is the default one. */
+export type InvokeOptions = CallOptions & { signature?: string }
 
 /** As for an inference: a timeout or an abort ends the process. */
-export type LoadOptions = InvokeOptions & { threads?: number }
+export type LoadOptions = CallOptions & {
+  threads?: number
+  /** New shapes of inputs of the default signature, where they have dynamic dimensions. */
+  shapes?: InputShapes
+}
 
 export type InvokeResult = { outputs: Map<string, Uint8Array>; inferenceMs: number }
 
@@ -37,13 +52,19 @@ export interface TfliteRuntime {
   readonly pid: number
   /** A file's path, or its bytes. Rejects with `model-refused` and the runtime's own words when it cannot run the file. */
   load(modelId: string, source: ModelSource, options?: LoadOptions): Promise<LoadedModel>
+  /**
+   * Gives inputs of a loaded model other shapes, as `load` with `shapes`: every dynamic dimension not named is again what
+   * the file says. The model stays as it was when it rejects.
+   */
+  resize(modelId: string, shapes: InputShapes, options?: CallOptions): Promise<LoadedModel>
   unload(modelId: string): Promise<void>
   /**
-   * One inference on whole tensors, by signature name, raw bytes in the file's dtypes. Native code cannot be
+   * One inference on whole tensors, by the signature's names, raw bytes in the file's dtypes. Native code cannot be
    * interrupted: a timeout or an abort kills the process, and with it every model and call in it.
    */
   invoke(modelId: string, inputs: ReadonlyMap<string, Uint8Array>, options?: InvokeOptions): Promise<InvokeResult>
-  stats(): Promise<{ rssBytes: number }>
+  /** Memory of the process, and the most that it was. */
+  stats(): Promise<{ rssBytes: number; peakRssBytes: number }>
   /** Ends the process after the calls in it; resolves once it is gone. */
   close(): Promise<void>
   /** Called once, when the process is gone; at once when it already is. */

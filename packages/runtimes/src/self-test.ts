@@ -27,8 +27,10 @@ async function check(backend: Backend, { dtype, file, input, expected }: SelfTes
 async function run(backend: Backend, file: Uint8Array, input: Uint8Array): Promise<Uint8Array> {
   const model = await backend.load(planBytes(file).plan, file, 1)
   try {
-    model.inputs()[0]?.set(input)
-    return Uint8Array.from(model.run().outputs[0] ?? [])
+    const signature = model.signatures[0]
+    if (signature === undefined || typeof signature === 'string') return new Uint8Array(0)
+    signature.inputs()[0]?.set(input)
+    return Uint8Array.from(signature.run().outputs[0] ?? [])
   } finally {
     model.unload()
   }

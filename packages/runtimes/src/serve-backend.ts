@@ -3,18 +3,40 @@ import { readSync, writeSync, writevSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import type { TfliteDtype } from '@skerry/tflite'
 import { channelFd, encodeHeader, maxHeaderBytes, type Reply, type Request, readyId, stderrMarker } from './frame.ts'
-import type { ModelPlan, ModelSource } from './model-plan.ts'
+import type { ModelPlan, ModelSource, SignaturePlan, TensorPlan } from './model-plan.ts'
 import type { RuntimeErrorCode } from './runtime-error.ts'
 import { selfTest } from './self-test.ts'
 import { sharedFd, sharedLayout, worthSharing } from './shared-tensors.ts'
 
-/** A model inside a runtime. Memory is lent: valid until the next call. */
-export interface BackendModel {
+/** One signature of a model inside a runtime. Memory is lent: valid until the next call. */
+export interface BoundSignature {
+  /** What the outputs are, in the plan's order; other than planned only for a resized model. */
+  readonly outputs: readonly TensorPlan[]
   /** Memory that takes the inputs' bytes, in the plan's order. */
   inputs(): Uint8Array[]
   /** Runs the model on what was written there; returns milliseconds and the outputs' bytes in the plan's order. */
   run(): { inferenceMs: number; outputs: Uint8Array[] }
+}
+
+export interface BackendModel {
+  /** In the plan's order; the reason where the runtime does not run one that is not the default. */
+  readonly signatures: readonly (BoundSignature | string)[]
   unload(): void
+}
+
+/** Binds each signature; only what is wrong with the default one is thrown. */
+export function bindSignatures(
+  { signatures }: ModelPlan,
+  bind: (signature: SignaturePlan) => BoundSignature
+): (BoundSignature | string)[] {
+  return signatures.map((signature, index) => {
+    try {
+      return bind(signature)
+    } catch (error) {
+      if (index === 0 || !(error instanceof BackendError)) throw error
+      return error.message
+    }
+  })
 }
 
 export interface Backend {
@@ -73,17 +95,29 @@ async function answer(
     case 'load': {
       const started = performance.now()
       const source = request.path ?? readPart(request.parts[0] ?? 0)
-      models.set(request.modelId, await backend.load(request.plan, source, request.threads))
-      return { reply: { ...done, loadMs: performance.now() - started }, parts: [] }
+      const model = await backend.load(request.plan, source, request.threads)
+      const loadMs = performance.now() - started
+      // A resized model takes the place of what it was.
+      models.get(request.modelId)?.unload()
+      models.set(request.modelId, model)
+      const signatures = model.signatures.map((each) =>
+        typeof each === 'string' ? { refused: each } : { outputs: each.outputs.map((output) => output.shape) }
+      )
+      return { reply: { ...done, loadMs, signatures }, parts: [] }
     }
     case 'unload':
       loaded(models, request.modelId).unload()
       models.delete(request.modelId)
       return { reply: done, parts: [] }
     case 'stats':
-      return { reply: { ...done, rssBytes: process.memoryUsage.rss() }, parts: [] }
+      return {
+        reply: { ...done, rssBytes: process.memoryUsage.rss(), peakRssBytes: process.resourceUsage().maxRSS * 1024 },
+        parts: []
+      }
     case 'invoke': {
-      const model = loaded(models, request.modelId)
+      const model = loaded(models, request.modelId).signatures[request.signature]
+      // The parent knows which signatures there are.
+      if (model === undefined || typeof model === 'string') throw new Error('no such signature')
       const inputs = model.inputs()
       // The parent checked names and sizes; a mismatch here would leave the channel out of step.
       if (inputs.some((input, index) => input.length !== request.parts[index])) throw new Error('input sizes differ')

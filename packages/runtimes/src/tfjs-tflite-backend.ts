@@ -3,8 +3,8 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import type { Tensor } from '@tensorflow/tfjs-core'
 import type { TFLiteModel } from '@tensorflow/tfjs-tflite'
-import type { ModelPlan, TensorPlan } from './model-plan.ts'
-import { type Backend, BackendError, type BackendModel } from './serve-backend.ts'
+import { type ModelPlan, reshaped, type SignaturePlan, type TensorPlan } from './model-plan.ts'
+import { type Backend, BackendError, type BackendModel, type BoundSignature, bindSignatures } from './serve-backend.ts'
 import { repairRunner, runnerOf } from './tfjs-tflite-runner.ts'
 
 const require = createRequire(import.meta.url)
@@ -38,7 +38,7 @@ export function createTfjsTfliteBackend(): Backend {
     load: async (plan, source) => {
       const file = typeof source === 'string' ? readFileSync(source) : source
       const bytes = file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength) as ArrayBuffer
-      checkPlan(plan)
+      checkSignature(plan.signatures[0])
       const model = await tflite.loadTFLiteModel(bytes, { numThreads: 1 }).catch((error: unknown) => {
         throw refusal(error)
       })
@@ -73,23 +73,44 @@ function openPackage(wasmFolder: string): { core: Core; tflite: Tflite } {
 }
 
 class TfjsTfliteModel implements BackendModel {
+  readonly signatures: (BoundSignature | string)[]
+  readonly #model: TFLiteModel
+
+  constructor(core: Core, model: TFLiteModel, plan: ModelPlan) {
+    this.#model = model
+    const release = repairRunner(runnerOf(model))
+    this.signatures = bindSignatures(plan, (signature) => {
+      checkSignature(signature)
+      checkShapes(model, signature)
+      release()
+      const outputs = plan.resized ? outputsInUse(model, signature.outputs) : signature.outputs
+      release()
+      return new TfjsTfliteSignature(core, model, { ...signature, outputs }, release)
+    })
+  }
+
+  unload(): void {
+    // TFLiteModel has no way to release its memory; the runner inside it has.
+    runnerOf(this.#model).cleanUp()
+  }
+}
+
+class TfjsTfliteSignature implements BoundSignature {
+  readonly outputs: readonly TensorPlan[]
   readonly #core: Core
   readonly #model: TFLiteModel
   readonly #inputs: { plan: TensorPlan; stored: StoredArray; bytes: Uint8Array }[]
-  readonly #outputs: TensorPlan[]
   readonly #release: () => void
 
-  constructor(core: Core, model: TFLiteModel, plan: ModelPlan) {
+  constructor(core: Core, model: TFLiteModel, plan: SignaturePlan, release: () => void) {
     this.#core = core
     this.#model = model
     this.#inputs = plan.inputs.map((tensor) => {
       const bytes = new Uint8Array(tensor.bytes)
       return { plan: tensor, stored: new arrays[tensor.dtype as CarriedDtype](bytes.buffer), bytes }
     })
-    this.#outputs = plan.outputs
-    this.#release = repairRunner(runnerOf(model))
-    checkShapes(model, plan)
-    this.#release()
+    this.outputs = plan.outputs
+    this.#release = release
   }
 
   inputs(): Uint8Array[] {
@@ -106,7 +127,7 @@ class TfjsTfliteModel implements BackendModel {
           : this.#core.tensor(stored instanceof Int32Array ? stored : Int32Array.from(stored), plan.shape, 'int32')
     }
     const result = this.#predict(tensors)
-    const outputs = this.#outputs.map((output) => {
+    const outputs = this.outputs.map((output) => {
       const tensor = result instanceof this.#core.Tensor ? result : result[output.tensorName]
       if (tensor === undefined) throw new BackendError('inference-failed', `The runtime gave no ${output.name}.`)
       const values = tensor.dataSync<'float32' | 'int32'>()
@@ -134,11 +155,19 @@ class TfjsTfliteModel implements BackendModel {
       this.#release()
     }
   }
+}
 
-  unload(): void {
-    // TFLiteModel has no way to release its memory; the runner inside it has.
-    runnerOf(this.#model).cleanUp()
-  }
+/** Outputs' shapes as they are after a run: one that follows from a dynamic tensor is known only then. */
+function outputsInUse(model: TFLiteModel, outputs: TensorPlan[]): TensorPlan[] {
+  const runner = runnerOf(model)
+  runner.infer()
+  const infos = runner.getOutputs()
+  return outputs.map((output) => {
+    const shape = (infos[output.position]?.shape ?? '').split(',').filter(Boolean).map(Number)
+    const found = reshaped(output, shape)
+    if (found === undefined) throw new BackendError('model-refused', `Output ${output.name} has no fixed size.`)
+    return found
+  })
 }
 
 function refusal(error: unknown): unknown {
@@ -151,7 +180,7 @@ function isTrap(error: unknown): boolean {
   return error instanceof Error && error.name === 'RuntimeError'
 }
 
-function checkPlan(plan: ModelPlan): void {
+function checkSignature(plan: SignaturePlan): void {
   if (plan.subgraph !== 0) {
     throw new BackendError('model-refused', 'tfjs-tflite runs the first subgraph only; the signature is over another.')
   }
@@ -169,7 +198,7 @@ function checkPlan(plan: ModelPlan): void {
   }
 }
 
-function checkShapes(model: TFLiteModel, plan: ModelPlan): void {
+function checkShapes(model: TFLiteModel, plan: SignaturePlan): void {
   const tensors = model.inputs
   for (const { position, name, shape } of plan.inputs) {
     const found = tensors[position]?.shape

@@ -3,8 +3,8 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import type { ModelPlan, TensorPlan } from './model-plan.ts'
-import { type Backend, BackendError, type BackendModel } from './serve-backend.ts'
+import type { ModelPlan, SignaturePlan, TensorPlan } from './model-plan.ts'
+import { type Backend, BackendError, type BackendModel, type BoundSignature, bindSignatures } from './serve-backend.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -84,15 +84,35 @@ function createInterpreter(addon: Addon, model: ArrayBuffer, threads: number): I
 }
 
 class TfjsTfliteNodeModel implements BackendModel {
-  #interpreter: Interpreter | undefined
-  readonly #inputs: Uint8Array[]
-  readonly #outputs: { plan: TensorPlan; tensor: NativeTensor; bytes: Uint8Array }[]
+  signatures: (BoundSignature | string)[]
 
   constructor(interpreter: Interpreter, plan: ModelPlan) {
+    this.signatures = bindSignatures(plan, (signature) => {
+      checkSignature(signature)
+      return new TfjsTfliteNodeSignature(interpreter, signature)
+    })
+  }
+
+  unload(): void {
+    this.signatures = []
+    // The addon has no way to release an interpreter but to be collected, and the collector does not see its memory.
+    setFlagsFromString('--expose-gc')
+    setImmediate(() => (runInNewContext('gc') as () => void)())
+  }
+}
+
+class TfjsTfliteNodeSignature implements BoundSignature {
+  readonly outputs: readonly TensorPlan[]
+  readonly #interpreter: Interpreter
+  readonly #inputs: Uint8Array[]
+  readonly #results: { plan: TensorPlan; tensor: NativeTensor; bytes: Uint8Array }[]
+
+  constructor(interpreter: Interpreter, plan: SignaturePlan) {
     this.#interpreter = interpreter
+    this.outputs = plan.outputs
     const [inputs, outputs] = [interpreter.getInputs(), interpreter.getOutputs()]
     this.#inputs = plan.inputs.map((tensor) => bind(tensor, inputs).bytes)
-    this.#outputs = plan.outputs.map((tensor) => ({ plan: tensor, ...bind(tensor, outputs) }))
+    this.#results = plan.outputs.map((tensor) => ({ plan: tensor, ...bind(tensor, outputs) }))
   }
 
   inputs(): Uint8Array[] {
@@ -102,36 +122,34 @@ class TfjsTfliteNodeModel implements BackendModel {
   run(): { inferenceMs: number; outputs: Uint8Array[] } {
     const started = performance.now()
     try {
-      this.#interpreter?.infer()
+      this.#interpreter.infer()
     } catch (error) {
       throw new BackendError('inference-failed', words(error))
     }
     const inferenceMs = performance.now() - started
-    for (const { plan, tensor } of this.#outputs) {
+    for (const { plan, tensor } of this.#results) {
       // The addon copies as many bytes as the output has by now into memory that it took before: the process must end.
       if (tensor.shape !== plan.shape.join()) {
         throw new Error(`output ${plan.name} became [${tensor.shape}] where the file says [${plan.shape}]`)
       }
     }
-    return { inferenceMs, outputs: this.#outputs.map((output) => output.bytes) }
-  }
-
-  unload(): void {
-    this.#interpreter = undefined
-    // The addon has no way to release an interpreter but to be collected, and the collector does not see its memory.
-    setFlagsFromString('--expose-gc')
-    setImmediate(() => (runInNewContext('gc') as () => void)())
+    return { inferenceMs, outputs: this.#results.map((output) => output.bytes) }
   }
 }
 
 function checkPlan(plan: ModelPlan): void {
-  if (plan.subgraph !== 0) {
-    const message = 'tfjs-tflite-node runs the first subgraph only; the signature is over another.'
-    throw new BackendError('model-refused', message)
-  }
+  if (plan.resized) throw new BackendError('model-refused', 'tfjs-tflite-node cannot resize inputs.')
   if (plan.perChannelFullyConnected) {
     // It has the operator at that version, takes the scales for none, and answers the zero point to everything.
     const message = 'tfjs-tflite-node computes a FULLY_CONNECTED with a scale per channel wrongly.'
+    throw new BackendError('model-refused', message)
+  }
+  checkSignature(plan.signatures[0])
+}
+
+function checkSignature(plan: SignaturePlan): void {
+  if (plan.subgraph !== 0) {
+    const message = 'tfjs-tflite-node runs the first subgraph only; the signature is over another.'
     throw new BackendError('model-refused', message)
   }
   for (const tensor of [...plan.inputs, ...plan.outputs]) {

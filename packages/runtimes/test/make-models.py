@@ -49,6 +49,39 @@ class Wide(tf.Module):
         return {"y": x + x}
 
 
+class Several(tf.Module):
+    """Two signatures over subgraphs of their own."""
+
+    @tf.function(input_signature=[tf.TensorSpec([2], name="x")])
+    def double(self, x):
+        return {"y": 2 * x}
+
+    @tf.function(input_signature=[tf.TensorSpec([3], name="a"), tf.TensorSpec([3], name="b")])
+    def sum(self, a, b):
+        return {"total": a + b}
+
+
+class Words(tf.Module):
+    """A tensor of strings at the border."""
+
+    @tf.function(input_signature=[tf.TensorSpec([2], tf.string, name="words")])
+    def run(self, words):
+        return {"same": tf.gather(words, [1, 0])}
+
+
+class Half(tf.Module):
+    """float16 at both borders."""
+
+    @tf.function(input_signature=[tf.TensorSpec([4], tf.float16, name="x")])
+    def run(self, x):
+        return {"y": tf.reshape(x, [2, 2])}
+
+
+several, saved = Several(), os.path.join(folder, "saved-several")
+tf.saved_model.save(several, saved, signatures={"double": several.double, "sum": several.sum})
+write("several", tf.lite.TFLiteConverter.from_saved_model(saved))
+write("words", from_module(Words(), "saved-words"))
+write("half", from_module(Half(), "saved-half"))
 write("pair", from_module(Pair(), "saved-pair"))
 write("count", from_module(Count(), "saved-count"))
 write("wide", from_module(Wide(), "saved-wide"))
@@ -61,6 +94,16 @@ model = tf.keras.Sequential([
     layers.Flatten(),
     layers.Dense(5),
 ])
+for name, between in {"pooled": layers.GlobalAveragePooling2D(), "flattened": layers.Flatten()}.items():
+    # With a dynamic batch; Flatten then computes its output's shape.
+    loose = tf.keras.Sequential([
+        layers.Input((8, 8, 3)),
+        layers.Conv2D(6, 3, activation="relu"),
+        between,
+        layers.Dense(5),
+    ])
+    loose.export(os.path.join(folder, "saved-" + name), verbose=False)
+    write(name, tf.lite.TFLiteConverter.from_saved_model(os.path.join(folder, "saved-" + name)))
 samples = rng.normal(size=(100, 1, 8, 8, 3)).astype(np.float32)
 saved = os.path.join(folder, "saved-small")
 model.export(saved, verbose=False)

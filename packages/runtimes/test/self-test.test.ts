@@ -14,14 +14,15 @@ function backendOf(broken: string, change: (expected: Uint8Array) => Uint8Array)
       if (model === undefined) throw new Error('not one of our own models')
       const { dtype, input, expected } = model
       const memory = new Uint8Array(input.length)
-      return {
+      const signature = {
+        outputs: [],
         inputs: () => [memory],
         run: () => {
           expect(memory).toEqual(input)
           return { inferenceMs: 0, outputs: [dtype === broken ? change(expected) : expected] }
-        },
-        unload: () => undefined
+        }
       }
+      return { signatures: [signature], unload: () => undefined }
     }
   }
 }

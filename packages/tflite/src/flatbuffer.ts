@@ -167,6 +167,12 @@ export class Table {
     return this.#vector(slot, elementBytes).length
   }
 
+  /** Where the elements of the vector begin in the file; undefined when it is absent or empty. */
+  vectorStart(slot: number, elementBytes: number): number | undefined {
+    const { start, length } = this.#vector(slot, elementBytes)
+    return length === 0 ? undefined : start
+  }
+
   *tables(slot: number): Generator<Table> {
     const { start, length } = this.#vector(slot, 4)
     for (let i = 0; i < length; i++) yield new Table(this.#file, this.#file.offsetAt(start + 4 * i))

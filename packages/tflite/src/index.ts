@@ -2,6 +2,7 @@ export { builtinOperators } from './builtin-operators.ts'
 export { elementCount, tensorBytes } from './dtype.ts'
 export { estimateModel, type ModelEstimate } from './estimate.ts'
 export { TfliteFormatError, type TfliteFormatErrorCode, tfliteFormatErrorCodes } from './format-error.ts'
+export { withInputShapes } from './input-shapes.ts'
 export {
   readStandardMetadata,
   readTfliteMetadata,
