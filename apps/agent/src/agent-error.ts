@@ -11,6 +11,7 @@ export const agentErrorCodes = {
   'blob-unknown': 'The control plane has no blob with this hash.',
   'blob-refused': 'The control plane refused a transfer.',
   'transfer-failed': 'A transfer was cut or the control plane failed.',
+  'disk-full': 'The disk of this device has no room left.',
   'digest-mismatch': 'The bytes do not have the hash that they were asked for by.',
   'manifest-invalid': 'The manifest is not signed by the control plane or names another artifact.',
   'golden-mismatch': 'The device does not compute what the model computed where it was converted.',

@@ -57,6 +57,7 @@ export class Agent {
   readonly #latency: LatencyLog
   readonly #health: HealthReader
   readonly #session: Session
+  readonly #cache: ArtifactCache
   #heartbeat: NodeJS.Timeout | null = null
   #onConnected: () => void = () => undefined
   #onClosed: (exit: AgentExit) => void = () => undefined
@@ -69,7 +70,8 @@ export class Agent {
     // The token comes with each session, long after the client was made.
     const session: Session = { httpToken: null }
     const blobs = new BlobClient({ http, blobUrl: endpoints.blob, httpToken: () => session.httpToken, random })
-    const cache = await ArtifactCache.open(join(settings.dataDir, 'artifacts'), blobs, random)
+    const limits = { maxBytes: settings.cacheBytes, now: deps.now }
+    const cache = await ArtifactCache.open(join(settings.dataDir, 'artifacts'), blobs, random, limits)
     const journal = await Journal.open(join(settings.dataDir, 'journal'), JOURNAL_BOUNDS, log)
     await clearWorkDir(join(settings.dataDir, 'work'), log)
     const agent = new Agent(deps, endpoints.socket, session, blobs, cache, journal)
@@ -89,6 +91,7 @@ export class Agent {
     const { random, slots } = settings
     this.#deps = deps
     this.#session = session
+    this.#cache = cache
     this.connected = new Promise((resolve) => {
       this.#onConnected = resolve
     })
@@ -261,6 +264,7 @@ export class Agent {
     await this.#host.close()
     await this.#deps.converter?.worker.stop()
     await halted
+    await this.#cache.close()
     http.close()
     await rm(join(settings.dataDir, 'work'), { recursive: true, force: true })
   }

@@ -1,45 +1,115 @@
 import { createHash, type Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AgentError, wordsOf } from './agent-error.ts'
 import { syncDirectory } from './atomic-file.ts'
 import { Backoff } from './backoff.ts'
 import { type BlobClient, waitOrAbort } from './blob-client.ts'
+import { arrivals } from './http-exchange.ts'
 
 /** Attempts in a row that bring no new byte, before the caller hears of it. */
 const FRUITLESS_ATTEMPTS = 6
 const FIRST_WAIT_MS = 250
 const LONGEST_WAIT_MS = 8_000
+/** How often the order of use is written down while the agent runs. */
+const SAVE_ORDER_MS = 3_600_000
+/** Of what the disk has for models and what they take of it already: the rest is for everybody else. */
+const SHARE_OF_DISK = 0.5
+
+export type CacheLimits = {
+  /** What the files may take together; less on a disk that has not twice as much. */
+  maxBytes: number
+  /** Milliseconds since the epoch. */
+  now: () => number
+}
+
+type CachedFile = { bytes: number; usedMs: number }
 
 type Download = { promise: Promise<string>; controller: AbortController; waiting: number }
 
 /**
  * Files under their own sha256. A download grows in `<sha256>.part`, goes on where it was cut, and takes its name only
  * once its hash is right and its bytes are on the disk: a file that has its name is whole.
+ *
+ * Files that nothing needs stay while there is room, so that what was deployed before comes back without a transfer;
+ * the planner, which knows what is needed, evicts the least recently used. The order of use is kept in memory and told
+ * by the files' times, which are written when it changed, at most every hour and at the end: a read costs no write.
  */
 export class ArtifactCache {
   readonly #directory: string
   readonly #blobs: BlobClient
   readonly #random: () => number
-  readonly #whole = new Set<string>()
+  readonly #now: () => number
+  readonly #maxBytes: number
+  /** The least recently used first. */
+  readonly #whole = new Map<string, CachedFile>()
   readonly #downloads = new Map<string, Download>()
+  #savedAtMs: number
+  #saving: Promise<void> = Promise.resolve()
+  #diskIsFull = false
 
-  private constructor(directory: string, blobs: BlobClient, random: () => number) {
+  private constructor(directory: string, blobs: BlobClient, random: () => number, { maxBytes, now }: CacheLimits) {
     this.#directory = directory
     this.#blobs = blobs
     this.#random = random
+    this.#now = now
+    this.#maxBytes = maxBytes
+    this.#savedAtMs = now()
   }
 
-  static async open(directory: string, blobs: BlobClient, random: () => number): Promise<ArtifactCache> {
+  static async open(
+    directory: string,
+    blobs: BlobClient,
+    random: () => number,
+    limits: CacheLimits
+  ): Promise<ArtifactCache> {
     await mkdir(directory, { recursive: true, mode: 0o700 })
-    const cache = new ArtifactCache(directory, blobs, random)
-    for (const name of await readdir(directory)) if (/^[0-9a-f]{64}$/.test(name)) cache.#whole.add(name)
+    const found: [string, CachedFile][] = []
+    for (const name of await readdir(directory)) {
+      if (!/^[0-9a-f]{64}$/.test(name)) continue
+      const { size, mtimeMs } = await stat(join(directory, name))
+      found.push([name, { bytes: size, usedMs: mtimeMs }])
+    }
+    found.sort(([, a], [, b]) => a.usedMs - b.usedMs)
+    const taken = found.reduce((sum, [, { bytes }]) => sum + bytes, 0)
+    const { bavail, bsize } = await statfs(directory)
+    const maxBytes = Math.min(limits.maxBytes, Math.floor((taken + bavail * bsize) * SHARE_OF_DISK))
+    const cache = new ArtifactCache(directory, blobs, random, { ...limits, maxBytes })
+    for (const [name, file] of found) cache.#whole.set(name, file)
     return cache
   }
 
+  /** Whole files, the least recently used first. */
   files(): ReadonlySet<string> {
-    return this.#whole
+    return new Set(this.#whole.keys())
+  }
+
+  /** Bytes of each whole file. */
+  sizes(): ReadonlyMap<string, number> {
+    return new Map([...this.#whole].map(([sha256, { bytes }]) => [sha256, bytes]))
+  }
+
+  /** What the files may take; nothing that could be spared while a file did not fit on the disk. */
+  limitBytes(): number {
+    return this.#diskIsFull ? 0 : this.#maxBytes
+  }
+
+  /** Marks files as used just now, in this order. Memory only: see the class. */
+  touch(files: readonly string[]): void {
+    for (const sha256 of files) {
+      const file = this.#whole.get(sha256)
+      if (file === undefined) continue
+      this.#whole.delete(sha256)
+      this.#whole.set(sha256, file)
+    }
+    if (this.#now() - this.#savedAtMs >= SAVE_ORDER_MS) this.#saveOrder()
+  }
+
+  /** Writes down what was not yet written of the order of use. */
+  async close(): Promise<void> {
+    this.#saveOrder()
+    await this.#saving
   }
 
   path(sha256: string): string {
@@ -51,7 +121,10 @@ export class ArtifactCache {
    * them aborts, and its part stays for the next attempt. `bytes` bounds what is written, where it is known.
    */
   async fetch(sha256: string, signal: AbortSignal, bytes?: number): Promise<string> {
-    if (this.#whole.has(sha256)) return this.path(sha256)
+    if (this.#whole.has(sha256)) {
+      this.touch([sha256])
+      return this.path(sha256)
+    }
     let download = this.#downloads.get(sha256)
     if (download === undefined) {
       const controller = new AbortController()
@@ -83,7 +156,7 @@ export class ArtifactCache {
   async evict(sha256: string): Promise<void> {
     this.#whole.delete(sha256)
     await rm(this.path(sha256), { force: true })
-    await rm(this.#partPath(sha256), { force: true })
+    if (!this.#downloads.has(sha256)) await rm(this.#partPath(sha256), { force: true })
   }
 
   /** Removes parts of downloads that nobody wants any more. */
@@ -93,6 +166,28 @@ export class ArtifactCache {
       if (sha256 === null || wanted.has(sha256) || this.#downloads.has(sha256)) continue
       await rm(join(this.#directory, name), { force: true })
     }
+  }
+
+  /**
+   * A file's time says when it was used, and only the order counts: it grows with each later use also on a device whose
+   * clock starts in 1970. A time that could not be written costs a worse choice at an eviction, nothing else.
+   */
+  #saveOrder(): void {
+    this.#savedAtMs = this.#now()
+    let lastMs = Number.NEGATIVE_INFINITY
+    const late: [string, number][] = []
+    for (const [sha256, file] of this.#whole) {
+      if (file.usedMs <= lastMs || file.usedMs === Number.NEGATIVE_INFINITY) {
+        file.usedMs = Math.max(this.#savedAtMs, Math.floor(lastMs) + 1)
+        late.push([sha256, file.usedMs])
+      }
+      lastMs = file.usedMs
+    }
+    this.#saving = this.#saving.then(async () => {
+      for (const [sha256, usedMs] of late) {
+        await utimes(this.path(sha256), usedMs / 1000, usedMs / 1000).catch(() => undefined)
+      }
+    })
   }
 
   #partPath(sha256: string): string {
@@ -108,10 +203,15 @@ export class ArtifactCache {
         await this.#attempt(sha256, part, bytes, signal)
         await rename(part, this.path(sha256))
         await syncDirectory(this.#directory)
-        this.#whole.add(sha256)
+        this.#whole.set(sha256, { bytes: (await stat(this.path(sha256))).size, usedMs: Number.NEGATIVE_INFINITY })
+        this.#diskIsFull = false
         return this.path(sha256)
       } catch (error) {
         if (signal.aborted) throw new AgentError('aborted')
+        if (isDiskFull(error)) {
+          this.#diskIsFull = true
+          throw new AgentError('disk-full', `No room for ${sha256}: ${wordsOf(error)}`, { retryable: true })
+        }
         if (!(error instanceof AgentError && error.retryable)) throw error
         const progressed = (await sizeOf(part)) > before
         fruitless = progressed ? 0 : fruitless + 1
@@ -140,7 +240,7 @@ export class ArtifactCache {
       if (startsAt !== have) await file.truncate(startsAt)
       let at = startsAt
       try {
-        for await (const piece of response as AsyncIterable<Buffer>) {
+        for await (const piece of arrivals(response)) {
           at += piece.byteLength
           if (bytes !== undefined && at > bytes) throw new AgentError('digest-mismatch', `Blob ${sha256} is too long.`)
           running.update(piece)
@@ -180,7 +280,12 @@ async function sizeOf(path: string): Promise<number> {
   )
 }
 
+function isDiskFull(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException).code
+  return code === 'ENOSPC' || code === 'EDQUOT'
+}
+
 function isDiskError(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code
-  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EIO' || code === 'EROFS'
+  return isDiskFull(error) || code === 'EIO' || code === 'EROFS'
 }

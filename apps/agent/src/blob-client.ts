@@ -38,7 +38,11 @@ export class BlobClient {
    */
   async open(sha256: string, offset: number, signal: AbortSignal): Promise<BlobRange> {
     const headers: Record<string, string> = { ...this.#authorization() }
-    if (offset > 0) headers.range = `bytes=${offset}-`
+    if (offset > 0) {
+      headers.range = `bytes=${offset}-`
+      // A blob's hash is its ETag: whatever else lies at this address now is sent whole, and starts the file anew.
+      headers['if-range'] = `"${sha256}"`
+    }
     const response = await this.#deps.http.call({ method: 'GET', url: this.#deps.blobUrl(sha256), headers, signal })
     if (response.statusCode === 206) {
       const [, start] = /^bytes (\d+)-/.exec(response.headers['content-range'] ?? '') ?? []

@@ -22,6 +22,8 @@ export type AgentOptions = {
   slots?: number
   /** Default `~/.skerry/agent`. One agent per data directory. */
   dataDir?: string
+  /** What cached models may take on the disk, deployed and spare ones together; default 2 GiB. */
+  cacheBytes?: number
   /** Python of an environment with TensorFlow; needed for the capability `convert`. */
   python?: string
   /** LiteRT's C library; without it the runtime `litert` is not offered. */
@@ -44,6 +46,7 @@ export type AgentSettings = {
   capabilities: Capability[]
   slots: { infer: number; convert: number }
   dataDir: string
+  cacheBytes: number
   labels: Labels
   name?: string
   token?: string
@@ -87,6 +90,7 @@ export function settingsOf(options: AgentOptions): AgentSettings {
       convert: capabilities.includes('convert') ? 1 : 0
     },
     dataDir: resolve(options.dataDir ?? join(homedir(), '.skerry', 'agent')),
+    cacheBytes: whole('cacheBytes', options.cacheBytes ?? 2 * 1024 ** 3, 0),
     labels,
     ...(options.name === undefined ? {} : { name: options.name }),
     ...(options.token === undefined ? {} : { token: options.token }),

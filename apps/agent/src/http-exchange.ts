@@ -70,6 +70,57 @@ export class HttpExchange {
   }
 }
 
+/** Bytes that may wait for the disk before the sender is asked to. */
+const READ_AHEAD_BYTES = 4 * 1024 * 1024
+
+/**
+ * A body piece by piece, with everything that had arrived before it failed. Iterating over the response itself throws
+ * away what it still buffers when the connection goes, some 80 KB a cut, which would then be fetched again.
+ */
+export async function* arrivals(response: IncomingMessage): AsyncGenerator<Buffer, void> {
+  const pieces: Buffer[] = []
+  let waitingBytes = 0
+  let ended = false
+  let failure: Error | null = null
+  let wake: () => void = () => undefined
+  response.on('data', (piece: Buffer) => {
+    pieces.push(piece)
+    waitingBytes += piece.byteLength
+    if (waitingBytes > READ_AHEAD_BYTES) response.pause()
+    wake()
+  })
+  response.once('end', () => {
+    ended = true
+    wake()
+  })
+  response.on('error', (error) => {
+    failure ??= error
+    wake()
+  })
+  response.once('close', () => {
+    failure ??= new Error('the connection closed')
+    wake()
+  })
+  try {
+    for (;;) {
+      const piece = pieces.shift()
+      if (piece !== undefined) {
+        waitingBytes -= piece.byteLength
+        if (waitingBytes <= READ_AHEAD_BYTES && response.isPaused()) response.resume()
+        yield piece
+      } else if (ended) return
+      else if (failure !== null) throw failure
+      else {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
+    }
+  } finally {
+    response.destroy()
+  }
+}
+
 /** Reads a whole body of at most `maxBytes`. */
 export async function readBody(response: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const parts: Buffer[] = []

@@ -15,8 +15,12 @@ export type Unit = {
 }
 
 export type Current = {
-  /** Whole files in the cache, by hash. */
+  /** Whole files in the cache, by hash, the least recently used first. */
   files: ReadonlySet<string>
+  /** Bytes of each of them. */
+  sizes: ReadonlyMap<string, number>
+  /** What the files may take together. What is wanted or pinned stays whatever it takes. */
+  limitBytes: number
   /** Files that something other than the desired state uses now. */
   pinned: ReadonlySet<string>
   /** Ids of units. */
@@ -53,16 +57,22 @@ export function filesOf({ artifact, manifest }: Pick<Unit, 'artifact' | 'manifes
  *
  *     fetch (model, goldens) -> verify -> load -> check -> ready
  *
- * Models that nobody wants leave the memory first, and files leave the disk before others come: a small device may
- * have no room for both. Pure; the same arguments give the same steps.
+ * Models that nobody wants leave the memory first. Files that nobody wants stay on the disk while there is room; where
+ * they and what is still to come take more than the limit, the least recently used leave before the others come: a
+ * small device may have no room for both. Pure; the same arguments give the same steps.
  */
 export function plan(desired: readonly Unit[], current: Current): Step[] {
   const wantedUnits = new Set(desired.map((unit) => unit.id))
   const wantedFiles = new Set(desired.flatMap(filesOf))
   const steps: Step[] = []
   for (const model of current.loaded) if (!wantedUnits.has(model)) steps.push({ kind: 'evict', model })
+  let bytes = bytesToCome(desired, current)
+  for (const file of current.files) bytes += current.sizes.get(file) ?? 0
   for (const file of current.files) {
-    if (!wantedFiles.has(file) && !current.pinned.has(file)) steps.push({ kind: 'evict', file })
+    if (bytes <= current.limitBytes) break
+    if (wantedFiles.has(file) || current.pinned.has(file)) continue
+    bytes -= current.sizes.get(file) ?? 0
+    steps.push({ kind: 'evict', file })
   }
   const fetching = new Set<string>()
   for (const unit of desired) {
@@ -77,6 +87,13 @@ export function plan(desired: readonly Unit[], current: Current): Step[] {
     if (!current.checked.has(unit.id)) steps.push({ kind: 'check', unit })
   }
   return steps
+}
+
+/** Of the models; a manifest does not tell how long its golden files are, which are small beside it. */
+function bytesToCome(desired: readonly Unit[], { files }: Current): number {
+  const missing = new Map(desired.map(({ artifact, manifest }) => [artifact, manifest.bytes]))
+  for (const file of files) missing.delete(file)
+  return [...missing.values()].reduce((sum, bytes) => sum + bytes, 0)
 }
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16)

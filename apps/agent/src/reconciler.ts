@@ -57,8 +57,14 @@ export class Reconciler {
   setDesired(desired: readonly DesiredArtifact[]): void {
     const units = unitsOf(desired)
     const wanted = new Set(units.map((unit) => unit.id))
-    for (const unit of this.#desired ?? []) if (!wanted.has(unit.id)) this.#forget(unit)
+    for (const unit of this.#desired ?? []) {
+      if (wanted.has(unit.id)) continue
+      this.#forget(unit)
+      // It was in use until now, so it is the last of the spare ones to go.
+      this.#deps.cache.touch(filesOf(unit))
+    }
     this.#desired = units
+    this.#deps.cache.touch(units.flatMap(filesOf))
     for (const unit of units) {
       if (!this.#status.has(unit.id)) this.#setStatus(unit, { state: 'pending' })
       else this.#report(unit)
@@ -159,6 +165,8 @@ export class Reconciler {
   #next(): Step | undefined {
     const steps = plan(this.#desired ?? [], {
       files: this.#deps.cache.files(),
+      sizes: this.#deps.cache.sizes(),
+      limitBytes: this.#deps.cache.limitBytes(),
       pinned: new Set(this.#pinned.keys()),
       verified: this.#verified,
       loaded: this.#deps.host.loadedIds(),

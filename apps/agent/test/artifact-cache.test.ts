@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ArtifactCache } from '../src/artifact-cache.ts'
@@ -27,10 +27,12 @@ afterEach(async () => {
   await fleet.close()
 })
 
+const limits = { maxBytes: 1e9, now: Date.now }
+
 async function openCache(httpToken = controlPlane.issueHttpToken()): Promise<ArtifactCache> {
   const { blob: blobUrl } = endpointsOf(new URL(controlPlane.url))
   const blobs = new BlobClient({ http, blobUrl, httpToken: () => httpToken, random: () => 0 })
-  return ArtifactCache.open(directory, blobs, () => 0)
+  return ArtifactCache.open(directory, blobs, () => 0, limits)
 }
 
 describe('the artifact cache', () => {
@@ -49,6 +51,66 @@ describe('the artifact cache', () => {
     expect(starts[0]).toBeLessThanOrEqual(1_000_000)
     expect(starts[1]).toBeGreaterThan(starts[0] ?? 0)
     expect(existsSync(`${path}.part`)).toBe(false)
+  })
+
+  it('fetches at most 1 % of 10 MB twice over a link that is cut five times', async () => {
+    const large = randomBytes(10_000_000)
+    const hash = controlPlane.addBlob(large)
+    controlPlane.cuts.set(
+      hash,
+      [1_900_000, 700_001, 2_500_000, 65_536, 3_000_000].map((afterBytes) => ({ afterBytes }))
+    )
+    const cache = await openCache()
+    expect(sha256Of(await readFile(await cache.fetch(hash, never, large.byteLength)))).toBe(hash)
+    expect(controlPlane.blobRequests).toHaveLength(6)
+    // All that was sent before a cut arrives here, so what was sent beyond the blob's length was sent twice.
+    const sentBytes = controlPlane.blobRequests.reduce((sum, { bytes }) => sum + bytes, 0)
+    expect(sentBytes - large.byteLength).toBeLessThanOrEqual(100_000)
+    for (const { ifRange } of controlPlane.blobRequests.slice(1)) expect(ifRange).toBe(`"${hash}"`)
+  })
+
+  it('starts anew when another entity lies at the address by now, as If-Range lets the server say', async () => {
+    const hash = controlPlane.addBlob(blob)
+    controlPlane.etags.set(hash, '"another"')
+    await openCache()
+    await writeFile(join(directory, `${hash}.part`), randomBytes(1_000))
+    const path = await (await openCache()).fetch(hash, never, blob.byteLength)
+    expect(controlPlane.blobRequests).toMatchObject([{ range: 'bytes=1000-', status: 200 }])
+    expect(sha256Of(await readFile(path))).toBe(hash)
+  })
+
+  it('keeps the order of use over a restart, with no write for a read', async () => {
+    const hashes = [1, 2, 3].map((size) => controlPlane.addBlob(randomBytes(size)))
+    const [first = '', second = '', third = ''] = hashes
+    const before = await openCache()
+    for (const hash of hashes) await before.fetch(hash, never)
+    const written = (await stat(before.path(first))).mtimeMs
+    before.touch([first])
+    await before.fetch(second, never)
+    expect((await stat(before.path(first))).mtimeMs).toBe(written)
+    expect([...before.files()]).toEqual([third, first, second])
+    await before.close()
+    const after = await openCache()
+    expect([...after.files()]).toEqual([third, first, second])
+    expect([...after.sizes()]).toEqual([
+      [third, 3],
+      [first, 1],
+      [second, 2]
+    ])
+  })
+
+  it('keeps the order of use when the clock has gone back', async () => {
+    const hashes = [1, 2].map((size) => controlPlane.addBlob(randomBytes(size)))
+    const [first = '', second = ''] = hashes
+    const before = await openCache()
+    for (const hash of hashes) await before.fetch(hash, never)
+    await before.close()
+    const { blob: blobUrl } = endpointsOf(new URL(controlPlane.url))
+    const blobs = new BlobClient({ http, blobUrl, httpToken: () => null, random: () => 0 })
+    const in1970 = await ArtifactCache.open(directory, blobs, () => 0, { ...limits, now: () => 1_000 })
+    in1970.touch([first])
+    await in1970.close()
+    expect([...(await openCache()).files()]).toEqual([second, first])
   })
 
   it('goes on with the part that an earlier run left', async () => {

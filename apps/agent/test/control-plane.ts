@@ -32,7 +32,17 @@ const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes)
 export class ControlPlane {
   readonly blobs = new Map<string, Uint8Array>()
   readonly received: Received[] = []
-  readonly blobRequests: { method: string; sha256: string; range: string | undefined; status: number }[] = []
+  /** `bytes` is what of the body was sent, and got to the far side, cut or not. */
+  readonly blobRequests: {
+    method: string
+    sha256: string
+    range: string | undefined
+    ifRange: string | undefined
+    status: number
+    bytes: number
+  }[] = []
+  /** Other entity tags than the hashes. */
+  readonly etags = new Map<string, string>()
   /** Cuts the transfer of a blob after so many bytes, once per entry. */
   readonly cuts = new Map<string, Cut[]>()
   readonly tokens = new Set(['join-me'])
@@ -210,10 +220,11 @@ export class ControlPlane {
     if (path === '/agent/v1/enrol') return this.#enrol(await bodyOf(request), response)
     const hash = /^\/api\/v1\/blobs\/([0-9a-f]{64})$/.exec(path)?.[1]
     if (hash === undefined) return void problem(response, 404, 'route-unknown')
-    const { range } = request.headers
+    const { range, 'if-range': ifRange } = request.headers
     const method = request.method ?? ''
-    const status = await this.#blob(request, response, hash, range)
-    this.blobRequests.push({ method, sha256: hash, range, status })
+    const current = ifRange === undefined || ifRange === (this.etags.get(hash) ?? `"${hash}"`)
+    const { status, bytes } = await this.#blob(request, response, hash, current ? range : undefined)
+    this.blobRequests.push({ method, sha256: hash, range, ifRange, status, bytes })
   }
 
   async #blob(
@@ -221,19 +232,21 @@ export class ControlPlane {
     response: ServerResponse,
     hash: string,
     range: string | undefined
-  ): Promise<number> {
-    if (request.headers.authorization !== `Bearer ${this.#httpToken}`) return problem(response, 401, 'unauthenticated')
+  ): Promise<{ status: number; bytes: number }> {
+    if (request.headers.authorization !== `Bearer ${this.#httpToken}`)
+      return { status: problem(response, 401, 'unauthenticated'), bytes: 0 }
     if (request.method === 'PUT') {
       const bytes = await bodyOf(request)
-      if (sha256(bytes) !== hash) return problem(response, 422, 'digest-mismatch')
+      if (sha256(bytes) !== hash) return { status: problem(response, 422, 'digest-mismatch'), bytes: 0 }
       this.blobs.set(hash, bytes)
       response.writeHead(201).end()
-      return 201
+      return { status: 201, bytes: 0 }
     }
     const bytes = this.blobs.get(hash)
-    if (bytes === undefined) return problem(response, 404, 'blob-unknown')
+    if (bytes === undefined) return { status: problem(response, 404, 'blob-unknown'), bytes: 0 }
     const start = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? 0)
-    if (start >= bytes.byteLength && start > 0) return problem(response, 416, 'range-unsatisfiable')
+    if (start >= bytes.byteLength && start > 0)
+      return { status: problem(response, 416, 'range-unsatisfiable'), bytes: 0 }
     const status = start > 0 ? 206 : 200
     const contentRange = `bytes ${start}-${bytes.byteLength - 1}/${bytes.byteLength}`
     response.writeHead(status, {
@@ -241,9 +254,10 @@ export class ControlPlane {
       ...(start > 0 ? { 'content-range': contentRange } : {})
     })
     const cut = this.cuts.get(hash)?.shift()
-    if (cut === undefined) response.end(bytes.subarray(start))
-    else response.write(bytes.subarray(start, start + cut.afterBytes), () => response.socket?.destroySoon())
-    return status
+    const sent = bytes.subarray(start, cut === undefined ? undefined : start + cut.afterBytes)
+    if (cut === undefined) response.end(sent)
+    else response.write(sent, () => response.socket?.destroySoon())
+    return { status, bytes: sent.byteLength }
   }
 
   #enrol(body: Uint8Array, response: ServerResponse): void {

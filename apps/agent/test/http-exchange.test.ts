@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { finished, Readable } from 'node:stream'
 import { afterEach, describe, expect, it } from 'vitest'
-import { HttpExchange, readProblem } from '../src/http-exchange.ts'
+import { arrivals, HttpExchange, readProblem } from '../src/http-exchange.ts'
 
 const PIECE = Buffer.alloc(64 * 1024)
 const PIECES = 4_096
@@ -42,5 +42,32 @@ describe('an upload that is refused', () => {
     expect(await readProblem(response)).toMatchObject({ status: 401, code: 'unauthenticated' })
     await ended
     expect(pieces).toBeLessThan(PIECES)
+  })
+})
+
+describe('a download whose connection goes while the disk is slow', () => {
+  it('still hands over all that had arrived, and then fails', async () => {
+    const sent = Buffer.alloc(300_000, 7)
+    const server = createServer((_request, response) => {
+      response.writeHead(200, { 'content-length': String(2 * sent.byteLength) })
+      response.write(sent, () => response.socket?.destroySoon())
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const http = new HttpExchange()
+    const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/blob`)
+    const response = await http.call({ method: 'GET', url, headers: {} })
+    const closed = new Promise((resolve) => response.once('close', resolve))
+    let bytes = 0
+    const reading = (async () => {
+      for await (const piece of arrivals(response)) {
+        await closed
+        bytes += piece.byteLength
+      }
+    })()
+    await expect(reading).rejects.toThrow()
+    expect(bytes).toBe(sent.byteLength)
+    http.close()
+    await new Promise((resolve) => server.close(resolve))
   })
 })

@@ -61,8 +61,8 @@ describe('a placement', () => {
     expect(frame.reason).toMatch(/no blob/)
   })
 
-  it('leaves memory and disk when it is no longer wished for', async () => {
-    const { controlPlane, dataDir } = await fleet.join()
+  it('leaves memory, and the disk where there is no room to spare, when it is no longer wished for', async () => {
+    const { controlPlane, dataDir } = await fleet.join({ cacheBytes: 1 })
     const faces = controlPlane.place('faces', model.bytes, runtime, { names: model.names })
     const selfie = realModel('@mediapipe/face_detection/face_detection_full_range.tflite')
     const other = controlPlane.place('other', selfie.bytes, runtime, { names: selfie.names })
@@ -73,6 +73,17 @@ describe('a placement', () => {
     expect(await readdir(join(dataDir, 'artifacts'))).toEqual([other.artifact])
     const { frame } = await controlPlane.result(assignInference(controlPlane, { artifact: faces.artifact, model }))
     expect(frame.error).toMatchObject({ code: 'agent-failed', retryable: true })
+  })
+
+  it('needs no transfer when it is wished for again while its file is still in the cache', async () => {
+    const { controlPlane } = await fleet.join()
+    const wish = controlPlane.place('faces', model.bytes, runtime, { names: model.names })
+    controlPlane.send({ type: 'desired', artifacts: [wish] })
+    await controlPlane.frame('placement', ({ state }) => state === 'ready')
+    controlPlane.send({ type: 'desired', artifacts: [] })
+    controlPlane.send({ type: 'desired', artifacts: [{ ...wish, deployment: 'again' }] })
+    await controlPlane.frame('placement', ({ deployment, state }) => deployment === 'again' && state === 'ready')
+    expect(controlPlane.blobRequests).toHaveLength(1)
   })
 
   it('needs no transfer after a restart of the agent', async () => {

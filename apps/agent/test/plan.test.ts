@@ -8,7 +8,7 @@ const hash = (n: number): string => n.toString(16).padStart(64, '0')
 function manifestOf(artifact: string, goldens: number | null): Manifest {
   return {
     artifact,
-    bytes: 1,
+    bytes: Number.parseInt(artifact, 16),
     model: 'm',
     version: '1',
     variant: 'float32',
@@ -34,7 +34,13 @@ const desiredArtifact: fc.Arbitrary<DesiredArtifact> = fc
   .map(({ goldens, ...rest }) => ({ ...rest, manifest: manifestOf(rest.artifact, goldens) }))
 const desired = fc.array(desiredArtifact, { maxLength: 6 }).map(unitsOf)
 
-type State = { [Key in keyof Current]: Set<string> }
+type SetKeys = Exclude<keyof Current, 'sizes' | 'limitBytes'>
+type State = Record<SetKeys, Set<string>> & Pick<Current, 'sizes' | 'limitBytes'>
+
+// Of every file that there can be, so that they need not follow what comes and goes. Golden files take no room: that
+// they do is seen once they are there.
+const sizes = new Map([...Array(300).keys()].map((n) => [hash(n), n < 100 ? n : 0]))
+const bytesOf = (files: Iterable<string>): number => [...files].reduce((sum, file) => sum + (sizes.get(file) ?? 0), 0)
 
 const anyOf = (values: readonly string[]): fc.Arbitrary<Set<string>> =>
   fc.subarray([...new Set(values)]).map((chosen) => new Set(chosen))
@@ -46,6 +52,8 @@ const situation = fc.tuple(desired, desired, fc.boolean()).chain(([wanted, befor
   return fc.record({
     wanted: fc.constant(wanted),
     state: fc.record({
+      sizes: fc.constant(sizes),
+      limitBytes: fc.constantFrom(0, 5, 12, 1_000),
       files: anyOf(files),
       pinned: anyOf(files),
       verified: anyOf(ids),
@@ -77,7 +85,7 @@ function run(wanted: readonly Unit[], state: State): Step[] {
 }
 
 describe('the planner', () => {
-  it('ends in the desired state: every wanted unit ready, nothing else in memory or on the disk', () => {
+  it('ends in the desired state: every wanted unit ready, nothing else in memory, spare files within the limit', () => {
     fc.assert(
       fc.property(situation, ({ wanted, state }) => {
         run(wanted, state)
@@ -87,7 +95,8 @@ describe('the planner', () => {
           for (const file of filesOf(unit)) expect(state.files.has(file)).toBe(true)
         }
         const wantedFiles = new Set(wanted.flatMap(filesOf))
-        for (const file of state.files) expect(wantedFiles.has(file) || state.pinned.has(file)).toBe(true)
+        const spare = [...state.files].filter((file) => !wantedFiles.has(file) && !state.pinned.has(file))
+        if (spare.length > 0) expect(bytesOf(state.files)).toBeLessThanOrEqual(state.limitBytes)
         for (const model of state.loaded) expect(wanted.some(({ id }) => id === model)).toBe(true)
         expect(plan(wanted, state)).toEqual([])
       })
@@ -127,6 +136,24 @@ describe('the planner', () => {
           if ('model' in step) expect(wanted.some(({ id }) => id === step.model)).toBe(false)
           else expect(wantedFiles.has(step.file) || state.pinned.has(step.file)).toBe(false)
         }
+      })
+    )
+  })
+
+  it('evicts the least recently used first, and no more than it must', () => {
+    fc.assert(
+      fc.property(situation, ({ wanted, state }) => {
+        const wantedFiles = new Set(wanted.flatMap(filesOf))
+        const evicted = plan(wanted, state).flatMap((step) =>
+          'file' in step && step.kind === 'evict' ? [step.file] : []
+        )
+        const spare = [...state.files].filter((file) => !wantedFiles.has(file) && !state.pinned.has(file))
+        expect(evicted).toEqual(spare.slice(0, evicted.length))
+        const toCome = new Set(wanted.map(({ artifact }) => artifact).filter((artifact) => !state.files.has(artifact)))
+        const last = evicted.at(-1)
+        if (last === undefined) return
+        const withoutTheLast = new Set([...state.files].filter((file) => file === last || !evicted.includes(file)))
+        expect(bytesOf(withoutTheLast) + bytesOf(toCome)).toBeGreaterThan(state.limitBytes)
       })
     )
   })

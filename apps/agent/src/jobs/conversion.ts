@@ -82,7 +82,9 @@ async function convertIn(
   deps: ConversionJobDeps
 ): Promise<ConversionResult> {
   const { blobs, python, worker, liteRtLibrary, liteRtVersion, runtimes, log } = deps
-  const downloads = await ArtifactCache.open(join(directory, 'downloads'), blobs, deps.random)
+  // It goes with the work's directory: nothing to evict, no order to keep.
+  const limits = { maxBytes: Number.POSITIVE_INFINITY, now: () => 0 }
+  const downloads = await ArtifactCache.open(join(directory, 'downloads'), blobs, deps.random, limits)
   const download = async (sha256: string, name: string, bytes?: number): Promise<string> => {
     progress('download', 0, `Fetching the ${name}`)
     return downloads.fetch(sha256, signal, bytes)

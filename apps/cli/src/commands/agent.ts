@@ -16,6 +16,7 @@ type JoinFlags = {
   slots: number
   threads: number
   dataDir?: string
+  cacheMb?: number
   json?: boolean
 }
 
@@ -53,6 +54,7 @@ export function agentCommand(program: Command, config: CliConfig): void {
     .option('--slots <n>', 'inferences at a time', positive, 1)
     .option('--threads <n>', 'threads of one inference', positive, 1)
     .option('--data-dir <dir>', 'identity, model cache and journal (default ~/.skerry/agent)')
+    .option('--cache-mb <n>', 'megabytes that models may take on the disk, deployed and spare (default 2147)', positive)
     .option('--json', 'the ready line as JSON; the log goes to stderr either way')
     .action(async (url: string, flags: JoinFlags) => {
       const logger = pino({ level: config.environment.SKERRY_LOG_LEVEL ?? 'info' }, pino.destination(2))
@@ -68,6 +70,7 @@ export function agentCommand(program: Command, config: CliConfig): void {
         logger,
         ...(flags.token === undefined ? {} : { token: flags.token }),
         ...(flags.name === undefined ? {} : { name: flags.name }),
+        ...(flags.cacheMb === undefined ? {} : { cacheBytes: flags.cacheMb * 1_000_000 }),
         ...(flags.dataDir === undefined ? {} : { dataDir: path.resolve(flags.dataDir) }),
         ...(config.tools === undefined
           ? {}
