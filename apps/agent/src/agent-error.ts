@@ -17,6 +17,7 @@ export const agentErrorCodes = {
   'golden-mismatch': 'The device does not compute what the model computed where it was converted.',
   'model-quarantined': 'The model crashed its runtime twice in a row on this device.',
   'not-placed': 'The artifact is not placed on this device.',
+  'device-limited': 'The device has too little memory, is too hot or has too little battery to take work.',
   'tensor-invalid': 'A tensor is missing, unknown or of the wrong size.',
   'result-invalid': 'The result cannot be sent.',
   aborted: 'The work was aborted.'

@@ -9,8 +9,9 @@ import { ArtifactCache } from './artifact-cache.ts'
 import { BlobClient } from './blob-client.ts'
 import type { AgentSettings } from './config.ts'
 import { Connection, type Hello, type SessionFrame, type Welcome } from './connection.ts'
+import { DesiredStore } from './desired-store.ts'
 import { endpointsOf } from './endpoints.ts'
-import { readFacts } from './facts.ts'
+import { agentVersion, readFacts } from './facts.ts'
 import { HealthReader } from './health.ts'
 import type { HttpExchange } from './http-exchange.ts'
 import { answerChallenge, type Identity, identityPath } from './identity.ts'
@@ -22,6 +23,8 @@ import type { JobExecutors } from './jobs/job-outcome.ts'
 import { Journal } from './journal.ts'
 import { Lane } from './lane.ts'
 import { LatencyLog } from './latency-log.ts'
+import { LocalModels } from './local/local-models.ts'
+import { LocalServer } from './local/local-server.ts'
 import { Reconciler } from './reconciler.ts'
 import { RuntimeHost } from './runtime-host.ts'
 import type { StepDeps } from './steps/step-deps.ts'
@@ -58,6 +61,9 @@ export class Agent {
   readonly #health: HealthReader
   readonly #session: Session
   readonly #cache: ArtifactCache
+  readonly #desired: DesiredStore
+  readonly #inferLane: Lane
+  #local: LocalServer | null = null
   #heartbeat: NodeJS.Timeout | null = null
   #onConnected: () => void = () => undefined
   #onClosed: (exit: AgentExit) => void = () => undefined
@@ -75,6 +81,9 @@ export class Agent {
     const journal = await Journal.open(join(settings.dataDir, 'journal'), JOURNAL_BOUNDS, log)
     await clearWorkDir(join(settings.dataDir, 'work'), log)
     const agent = new Agent(deps, endpoints.socket, session, blobs, cache, journal)
+    await agent.#serveLocally()
+    const known = await agent.#desired.load()
+    if (known !== null) agent.#reconciler.setDesired(known)
     agent.#connection.start()
     return agent
   }
@@ -92,6 +101,8 @@ export class Agent {
     this.#deps = deps
     this.#session = session
     this.#cache = cache
+    this.#desired = new DesiredStore(settings.dataDir, log)
+    this.#inferLane = new Lane(slots.infer)
     this.connected = new Promise((resolve) => {
       this.#onConnected = resolve
     })
@@ -112,7 +123,7 @@ export class Agent {
     this.#health = new HealthReader(() => this.#host.pids(), now)
     this.#desk = new JobDesk({
       executors: this.#executors(steps, blobs),
-      lanes: { infer: new Lane(slots.infer), convert: new Lane(slots.convert) },
+      lanes: { infer: this.#inferLane, convert: new Lane(slots.convert) },
       journal,
       send,
       now,
@@ -132,8 +143,27 @@ export class Agent {
     })
   }
 
+  /** Where local inference listens: an http: address or a socket's path; null when it is off. */
+  get localAddress(): string | null {
+    return this.#local?.address ?? null
+  }
+
   stop(): Promise<void> {
     return this.#end({ reason: 'stopped' })
+  }
+
+  async #serveLocally(): Promise<void> {
+    const { settings, log } = this.#deps
+    if (settings.local === undefined) return
+    const models = new LocalModels({
+      reconciler: this.#reconciler,
+      host: this.#host,
+      lane: this.#inferLane,
+      admit: () => Promise.resolve(),
+      recordLatency: (...sample) => this.#latency.record(...sample)
+    })
+    this.#local = await LocalServer.start({ ...settings.local, models, agentVersion, log })
+    log.info({ address: this.#local.address }, 'local inference is offered')
   }
 
   #executors(steps: StepDeps, blobs: BlobClient): Partial<JobExecutors> {
@@ -227,6 +257,7 @@ export class Agent {
 
   #onDesired({ artifacts, refused }: Extract<SessionFrame, { type: 'desired' }>): void {
     this.#reconciler.setDesired(artifacts)
+    this.#desired.save(artifacts)
     for (const { deployment, artifact } of refused) {
       const reason = 'This agent does not understand what is wanted (an unknown runtime, or an older agent).'
       this.#connection.send({ type: 'placement', deployment, artifact, state: 'failed', reason })
@@ -257,7 +288,7 @@ export class Agent {
   async #close(): Promise<void> {
     const { settings, http } = this.#deps
     const halted = this.#reconciler.stop()
-    await this.#desk.stop(settings.stopGraceMs)
+    await Promise.all([this.#desk.stop(settings.stopGraceMs), this.#local?.stop(settings.stopGraceMs)])
     this.#latency.stop()
     await this.#connection.stop()
     this.#onSessionLost()
@@ -265,6 +296,7 @@ export class Agent {
     await this.#deps.converter?.worker.stop()
     await halted
     await this.#cache.close()
+    await this.#desired.close()
     http.close()
     await rm(join(settings.dataDir, 'work'), { recursive: true, force: true })
   }

@@ -4,6 +4,7 @@ import { type Capability, Labels, Name, type RuntimeName } from '@skerry/contrac
 import type { Logger } from 'pino'
 import { Value } from 'typebox/value'
 import { AgentError } from './agent-error.ts'
+import type { LocalAddress } from './local/local-address.ts'
 
 /** What `skerry agent join` passes on. Only `url` has no default. */
 export type AgentOptions = {
@@ -33,6 +34,12 @@ export type AgentOptions = {
   threads?: number
   /** An inference that takes longer loses its runtime's process; default 60 s. */
   invokeTimeoutMs?: number
+  /** Local inference on this port of loopback, or on a Unix socket at this path; off by default. */
+  local?: number | string
+  /** A local request that is longer is refused; default 64 MiB. */
+  localMaxBodyBytes?: number
+  /** A local request is answered within this, the wait for a slot included; default 60 s. */
+  localTimeoutMs?: number
   /** How long `stop` lets running inferences end, default 3 s. */
   stopGraceMs?: number
   logger?: Logger
@@ -55,6 +62,7 @@ export type AgentSettings = {
   liteRtVersion?: string
   threads: number
   invokeTimeoutMs: number
+  local?: { address: LocalAddress; maxBodyBytes: number; timeoutMs: number }
   stopGraceMs: number
   random: () => number
 }
@@ -80,6 +88,7 @@ export function settingsOf(options: AgentOptions): AgentSettings {
   if (options.runtime === 'litert' && options.liteRtLibrary === undefined) {
     wrong("The runtime litert needs the path of LiteRT's library.")
   }
+  const local = localOf(options, capabilities)
   return {
     url,
     runtime: options.runtime ?? 'auto',
@@ -99,8 +108,22 @@ export function settingsOf(options: AgentOptions): AgentSettings {
     ...(options.liteRtVersion === undefined ? {} : { liteRtVersion: options.liteRtVersion }),
     threads: whole('threads', options.threads ?? 1, 1),
     invokeTimeoutMs: whole('invokeTimeoutMs', options.invokeTimeoutMs ?? 60_000, 1),
+    ...(local === undefined ? {} : { local }),
     stopGraceMs: whole('stopGraceMs', options.stopGraceMs ?? 3_000, 0),
     random: options.random ?? Math.random
+  }
+}
+
+function localOf({ local, localMaxBodyBytes, localTimeoutMs }: AgentOptions, capabilities: Capability[]) {
+  if (local === undefined) return undefined
+  if (!capabilities.includes('infer')) wrong('Local inference needs the capability infer.')
+  if (typeof local === 'number' && whole('The port of local inference', local, 0) > 65_535) {
+    wrong('The port of local inference is at most 65535.')
+  }
+  return {
+    address: typeof local === 'number' ? { port: local } : { path: resolve(local) },
+    maxBodyBytes: whole('localMaxBodyBytes', localMaxBodyBytes ?? 64 * 1024 * 1024, 1),
+    timeoutMs: whole('localTimeoutMs', localTimeoutMs ?? 60_000, 1)
   }
 }
 

@@ -7,7 +7,7 @@ import type { Logger } from 'pino'
 import { AgentError, wordsOf } from './agent-error.ts'
 
 // Beside src and dist alike.
-const { version: agentVersion } = createRequire(import.meta.url)('../package.json') as { version: string }
+export const { version: agentVersion } = createRequire(import.meta.url)('../package.json') as { version: string }
 
 /** What this machine is; `diskFreeBytes` is what the data directory's file system has left. */
 export async function readFacts(

@@ -17,6 +17,8 @@ export type RunningAgent = {
   deviceId: string
   name: string
   runtimes: RuntimeInfo[]
+  /** Where local inference listens, null when it is off. */
+  localAddress: string | null
   /** Resolves when the first session with the control plane stands. */
   connected: Promise<void>
   /** Ends or hands back the work in hand, closes the socket and the runtimes' processes. Safe to call twice. */
@@ -63,6 +65,7 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
       deviceId: identity.deviceId,
       name: identity.name,
       runtimes,
+      localAddress: agent.localAddress,
       connected: agent.connected,
       closed,
       stop: async () => {

@@ -1,20 +1,32 @@
+/** Who asks for a slot: the control plane's jobs, or programs on the device itself. */
+export type Asker = 'job' | 'local'
 type Waiting = { start: () => void }
 
-/** Slots of one kind of work. What comes while all are taken waits in the order in which it came. */
+/**
+ * Slots of one kind of work. What comes while all are taken waits in the order in which it came; where jobs and local
+ * requests wait both, they take turns, so that neither starves however many come of the other.
+ */
 export class Lane {
   readonly #slots: number
-  readonly #waiting: Waiting[] = []
+  readonly #waiting: Record<Asker, Waiting[]> = { job: [], local: [] }
   #taken = 0
+  #lastServed: Asker = 'local'
 
   constructor(slots: number) {
     this.#slots = slots
   }
 
+  /** How many wait, of one asker or of both. */
+  waiting(asker?: Asker): number {
+    return asker === undefined ? this.#waiting.job.length + this.#waiting.local.length : this.#waiting[asker].length
+  }
+
   /** Resolves with a function that frees the slot; rejects with the signal's reason if that comes first. */
-  take(signal: AbortSignal): Promise<() => void> {
+  take(signal: AbortSignal, asker: Asker = 'job'): Promise<() => void> {
     return new Promise((resolve, reject) => {
+      const queue = this.#waiting[asker]
       const abort = (): void => {
-        this.#waiting.splice(this.#waiting.indexOf(waiting), 1)
+        queue.splice(queue.indexOf(waiting), 1)
         reject(signal.reason)
       }
       const waiting: Waiting = {
@@ -26,15 +38,18 @@ export class Lane {
       }
       if (signal.aborted) return reject(signal.reason)
       signal.addEventListener('abort', abort)
-      this.#waiting.push(waiting)
+      queue.push(waiting)
       this.#next()
     })
   }
 
   #next(): void {
     while (this.#taken < this.#slots) {
-      const waiting = this.#waiting.shift()
+      const turn: Asker = this.#lastServed === 'job' ? 'local' : 'job'
+      const asker = this.#waiting[turn].length > 0 ? turn : this.#lastServed
+      const waiting = this.#waiting[asker].shift()
       if (waiting === undefined) return
+      this.#lastServed = asker
       waiting.start()
     }
   }

@@ -15,6 +15,7 @@ import { verify } from './steps/verify.ts'
 export type PlacementFrame = Extract<AgentFrame, { type: 'placement' }>
 
 type Status = { state: PlacementState; reason?: string; loadMs?: number }
+export type Placement = Status & { unit: Unit }
 type Hold = { timer: NodeJS.Timeout | null }
 
 /** Attempts at a step that fails here and not on the way here, before the placement counts as failed. */
@@ -100,6 +101,13 @@ export class Reconciler {
       }
       this.#kick()
     }
+  }
+
+  /** Everything that is wanted and how far it has got; null while nothing is known of it. */
+  placements(): Placement[] | null {
+    return (
+      this.#desired?.map((unit) => ({ unit, ...(this.#status.get(unit.id) ?? { state: 'pending' as const }) })) ?? null
+    )
   }
 
   /** The unit that serves a deployment with an artifact, once it is ready; waits while it is on its way there. */

@@ -74,6 +74,19 @@ export function convertArray(data: TensorData, from: Datatype, to: Datatype): Te
   return ARRAYS[to].from(Array.from(data as ArrayLike<number | bigint>, Number))
 }
 
-export function zeros(datatype: Datatype, elements: number): TensorData {
+/** Inputs in the datatypes in which the loaded variant takes them; what the model does not have is left as it is. */
+export function castInputs(
+  specs: readonly { name: string; dtype: TfliteDtype }[],
+  given: readonly { name: string; datatype: Datatype; data: TensorData }[]
+): Map<string, TensorData> {
+  return new Map(
+    given.map(({ name, datatype, data }) => {
+      const spec = specs.find((spec) => spec.name === name)
+      return [name, spec === undefined ? data : convertArray(data, datatype, datatypeOf(spec.dtype))]
+    })
+  )
+}
+
+export function emptyArray(datatype: Datatype, elements: number): TensorData {
   return new ARRAYS[datatype](elements)
 }

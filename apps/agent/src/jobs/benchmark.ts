@@ -9,7 +9,7 @@ import { fetchFile } from '../steps/fetch.ts'
 import { load } from '../steps/load.ts'
 import type { StepDeps } from '../steps/step-deps.ts'
 import { verify } from '../steps/verify.ts'
-import { datatypeOf, zeros } from '../tensor-values.ts'
+import { datatypeOf, emptyArray } from '../tensor-values.ts'
 import type { JobExecutor } from './job-outcome.ts'
 
 export type BenchmarkDeps = StepDeps & { reconciler: Reconciler; now: () => number; log: Logger }
@@ -58,7 +58,9 @@ export function benchmarkExecutor(deps: BenchmarkDeps): JobExecutor<'benchmark'>
 }
 
 function emptyInputs(session: Pick<ModelSession, 'inputs'>): Map<string, TensorData> {
-  return new Map(session.inputs.map(({ name, dtype, shape }) => [name, zeros(datatypeOf(dtype), elementCount(shape))]))
+  return new Map(
+    session.inputs.map(({ name, dtype, shape }) => [name, emptyArray(datatypeOf(dtype), elementCount(shape))])
+  )
 }
 
 function rank(sorted: readonly number[], q: number): number {

@@ -1,11 +1,11 @@
 import { type Datatype, type FrameTensor, INLINE_TENSOR_BYTES, type RuntimeName, sliceTensors } from '@skerry/contracts'
-import type { ModelSession, SessionResult, TensorData } from '@skerry/runtimes'
+import type { SessionResult, TensorData } from '@skerry/runtimes'
 import { AgentError } from '../agent-error.ts'
 import { type BlobClient, sha256Of } from '../blob-client.ts'
 import type { Reconciler } from '../reconciler.ts'
 import { runBatch } from '../run-batch.ts'
 import type { RuntimeHost } from '../runtime-host.ts'
-import { convertArray, datatypeOf, toArray, toBytes } from '../tensor-values.ts'
+import { castInputs, convertArray, datatypeOf, toArray, toBytes } from '../tensor-values.ts'
 import type { JobExecutor } from './job-outcome.ts'
 
 export type InferenceDeps = {
@@ -27,7 +27,7 @@ export function inferenceExecutor(deps: InferenceDeps): JobExecutor<'inference'>
     const unit = await deps.reconciler.ready(work.deployment, work.artifact, signal)
     const inputs = await fetchInputs(work.inputs, body, deps.blobs, signal)
     const { session } = await deps.host.model(unit.id)
-    const { outputs, timings } = await runBatch(session, castInputs(session.inputs, work.inputs, inputs), (part) =>
+    const { outputs, timings } = await runBatch(session, castInputs(session.inputs, inputs), (part) =>
       deps.host.run(unit.id, part, signal)
     )
     deps.recordLatency(work.deployment, work.artifact, unit.runtime, timings.inferenceMs)
@@ -43,12 +43,14 @@ export function inferenceExecutor(deps: InferenceDeps): JobExecutor<'inference'>
   }
 }
 
+type GivenTensor = { name: string; datatype: Datatype; data: TensorData }
+
 async function fetchInputs(
   tensors: readonly FrameTensor[],
   body: Uint8Array,
   blobs: BlobClient,
   signal: AbortSignal
-): Promise<Map<string, Uint8Array>> {
+): Promise<GivenTensor[]> {
   const inputs = sliceTensors(tensors, body)
   await Promise.all(
     tensors.map(async ({ name, blob, bytes }) => {
@@ -57,21 +59,11 @@ async function fetchInputs(
       inputs.set(name, await blobs.read(blob, bytes, signal))
     })
   )
-  return inputs
-}
-
-function castInputs(
-  specs: ModelSession['inputs'],
-  tensors: readonly FrameTensor[],
-  bytes: ReadonlyMap<string, Uint8Array>
-): Map<string, TensorData> {
-  return new Map(
-    tensors.map(({ name, datatype, shape }) => {
-      const data = toArray(name, datatype, shape, bytes.get(name) ?? new Uint8Array(0))
-      const spec = specs.find((spec) => spec.name === name)
-      return [name, spec === undefined ? data : convertArray(data, datatype, datatypeOf(spec.dtype))]
-    })
-  )
+  return tensors.map(({ name, datatype, shape }) => ({
+    name,
+    datatype,
+    data: toArray(name, datatype, shape, inputs.get(name) ?? new Uint8Array(0))
+  }))
 }
 
 /** Outputs in the order that was asked for; small ones inline, the others stored as blobs. */

@@ -17,6 +17,7 @@ type JoinFlags = {
   threads: number
   dataDir?: string
   cacheMb?: number
+  local?: number | string
   json?: boolean
 }
 
@@ -31,6 +32,9 @@ const positive = (text: string): number => {
   if (!Number.isInteger(number) || number < 1) throw new InvalidArgumentError('a whole number, 1 or more')
   return number
 }
+
+/** A port or a path: nobody's socket has a number for its name. */
+const portOrPath = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text)
 
 const capabilities = (text: string): Capability[] =>
   text.split(',').map((word) => {
@@ -54,6 +58,7 @@ export function agentCommand(program: Command, config: CliConfig): void {
     .option('--slots <n>', 'inferences at a time', positive, 1)
     .option('--threads <n>', 'threads of one inference', positive, 1)
     .option('--data-dir <dir>', 'identity, model cache and journal (default ~/.skerry/agent)')
+    .option('--local <port|path>', 'serve programs on this device: a port of loopback, or a Unix socket', portOrPath)
     .option('--cache-mb <n>', 'megabytes that models may take on the disk, deployed and spare (default 2147)', positive)
     .option('--json', 'the ready line as JSON; the log goes to stderr either way')
     .action(async (url: string, flags: JoinFlags) => {
@@ -70,6 +75,7 @@ export function agentCommand(program: Command, config: CliConfig): void {
         logger,
         ...(flags.token === undefined ? {} : { token: flags.token }),
         ...(flags.name === undefined ? {} : { name: flags.name }),
+        ...(flags.local === undefined ? {} : { local: flags.local }),
         ...(flags.cacheMb === undefined ? {} : { cacheBytes: flags.cacheMb * 1_000_000 }),
         ...(flags.dataDir === undefined ? {} : { dataDir: path.resolve(flags.dataDir) }),
         ...(config.tools === undefined
@@ -83,7 +89,12 @@ export function agentCommand(program: Command, config: CliConfig): void {
       const running = await joinAndRun(options)
       onStop(() => running.stop())
       void running.connected.then(() => {
-        const ready = { deviceId: running.deviceId, name: running.name, runtimes: running.runtimes }
+        const ready = {
+          deviceId: running.deviceId,
+          name: running.name,
+          runtimes: running.runtimes,
+          local: running.localAddress
+        }
         const runtimes = running.runtimes.map((runtime) => `${runtime.name} ${runtime.version}`).join(', ')
         console.log(
           flags.json ? JSON.stringify(ready) : `Device ${running.name} serves ${url} with ${runtimes}. Ctrl-C stops it.`
