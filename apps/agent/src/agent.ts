@@ -11,7 +11,7 @@ import type { AgentSettings } from './config.ts'
 import { Connection, type Hello, type SessionFrame, type Welcome } from './connection.ts'
 import { DesiredStore } from './desired-store.ts'
 import { endpointsOf } from './endpoints.ts'
-import { agentVersion, readFacts } from './facts.ts'
+import { agentVersion, machineSize, readFacts } from './facts.ts'
 import { HealthReader } from './health.ts'
 import type { HttpExchange } from './http-exchange.ts'
 import { answerChallenge, type Identity, identityPath } from './identity.ts'
@@ -28,6 +28,8 @@ import { LocalServer } from './local/local-server.ts'
 import { Reconciler } from './reconciler.ts'
 import { RuntimeHost } from './runtime-host.ts'
 import type { StepDeps } from './steps/step-deps.ts'
+import type { SystemFiles } from './system/system-files.ts'
+import { WorkGate } from './system/work-gate.ts'
 
 export type AgentExit = { reason: 'stopped' } | { reason: 'revoked'; message: string }
 
@@ -36,6 +38,7 @@ export type AgentDeps = {
   identity: Identity
   runtimes: RuntimeInfo[]
   startRuntime: (name: RuntimeName) => Promise<TfliteRuntime>
+  files: SystemFiles
   /** On a device that converts. */
   converter?: { worker: ConverterWorker; stamp?: string }
   http: HttpExchange
@@ -63,6 +66,7 @@ export class Agent {
   readonly #cache: ArtifactCache
   readonly #desired: DesiredStore
   readonly #inferLane: Lane
+  readonly #gate: WorkGate
   #local: LocalServer | null = null
   #heartbeat: NodeJS.Timeout | null = null
   #onConnected: () => void = () => undefined
@@ -96,8 +100,8 @@ export class Agent {
     cache: ArtifactCache,
     journal: Journal
   ) {
-    const { settings, identity, log, now } = deps
-    const { random, slots } = settings
+    const { settings, identity, files, log, now } = deps
+    const { random, slots, limits } = settings
     this.#deps = deps
     this.#session = session
     this.#cache = cache
@@ -120,10 +124,22 @@ export class Agent {
     const steps: StepDeps = { cache, host: this.#host, controlPlanePublicKey: identity.controlPlanePublicKey, log }
     this.#reconciler = new Reconciler({ ...steps, report: send, random, now })
     this.#latency = new LatencyLog({ send, now })
-    this.#health = new HealthReader(() => this.#host.pids(), now)
+    const machine = machineSize()
+    this.#gate = new WorkGate({ files, machine, limits, now, onChange: (reason) => this.#onGate(reason) })
+    const convertLane = new Lane(slots.convert)
+    this.#health = new HealthReader({
+      files,
+      machine,
+      dataDir: settings.dataDir,
+      childPids: () => this.#host.pids(),
+      queueDepth: () => this.#inferLane.waiting() + convertLane.waiting(),
+      refusal: () => this.#gate.refusal(),
+      now
+    })
     this.#desk = new JobDesk({
       executors: this.#executors(steps, blobs),
-      lanes: { infer: this.#inferLane, convert: new Lane(slots.convert) },
+      lanes: { infer: this.#inferLane, convert: convertLane },
+      admit: () => this.#gate.admit(),
       journal,
       send,
       now,
@@ -159,7 +175,7 @@ export class Agent {
       reconciler: this.#reconciler,
       host: this.#host,
       lane: this.#inferLane,
-      admit: () => Promise.resolve(),
+      admit: () => this.#gate.admit(),
       recordLatency: (...sample) => this.#latency.record(...sample)
     })
     this.#local = await LocalServer.start({ ...settings.local, models, agentVersion, log })
@@ -198,9 +214,9 @@ export class Agent {
   }
 
   async #hello(): Promise<Hello> {
-    const { settings, runtimes, converter } = this.#deps
+    const { settings, runtimes, files, converter } = this.#deps
     const { capabilities, slots, dataDir } = settings
-    const facts = await readFacts(dataDir, runtimes, converter?.stamp)
+    const facts = await readFacts(dataDir, runtimes, files, converter?.stamp)
     return { capabilities, slots, facts, holding: this.#desk.holding() }
   }
 
@@ -232,6 +248,13 @@ export class Agent {
     )
     this.#latency.flush()
     this.#inBackground(this.#desk.resendStale())
+  }
+
+  /** The control plane hears at once that work would be refused, or no longer is. */
+  #onGate(reason: string | null): void {
+    if (reason === null) this.#deps.log.info('the device takes work again')
+    else this.#deps.log.warn({ reason }, 'the device takes no work')
+    if (this.#heartbeat !== null) setImmediate(() => this.#beat())
   }
 
   #onFrame(frame: SessionFrame, body: Uint8Array): void {
@@ -290,6 +313,7 @@ export class Agent {
     const halted = this.#reconciler.stop()
     await Promise.all([this.#desk.stop(settings.stopGraceMs), this.#local?.stop(settings.stopGraceMs)])
     this.#latency.stop()
+    this.#health.stop()
     await this.#connection.stop()
     this.#onSessionLost()
     await this.#host.close()

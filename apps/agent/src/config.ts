@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import { Value } from 'typebox/value'
 import { AgentError } from './agent-error.ts'
 import type { LocalAddress } from './local/local-address.ts'
+import type { WorkLimits } from './system/work-gate.ts'
 
 /** What `skerry agent join` passes on. Only `url` has no default. */
 export type AgentOptions = {
@@ -19,8 +20,12 @@ export type AgentOptions = {
   runtime?: 'auto' | RuntimeName
   /** Default `infer`. */
   capabilities?: readonly Capability[]
-  /** Inference jobs at once, default 1. */
-  slots?: number
+  /** Inferences at once, default 1; `auto` as many as cores and memory bear. */
+  slots?: number | 'auto'
+  /** When work is refused: below 64 MiB of free memory, from 90 °C on, below 15 % of a battery that discharges. */
+  limits?: Partial<WorkLimits>
+  /** Where /proc and /sys lie; default `/`. */
+  systemRoot?: string
   /** Default `~/.skerry/agent`. One agent per data directory. */
   dataDir?: string
   /** What cached models may take on the disk, deployed and spare ones together; default 2 GiB. */
@@ -52,6 +57,8 @@ export type AgentSettings = {
   runtime: 'auto' | RuntimeName
   capabilities: Capability[]
   slots: { infer: number; convert: number }
+  limits: WorkLimits
+  systemRoot: string
   dataDir: string
   cacheBytes: number
   labels: Labels
@@ -67,8 +74,10 @@ export type AgentSettings = {
   random: () => number
 }
 
-/** Checks the options and fills in defaults; throws `option-invalid` with a sentence that says what to change. */
-export function settingsOf(options: AgentOptions): AgentSettings {
+const LIMITS: WorkLimits = { minFreeMemoryBytes: 64 * 1024 ** 2, maxTemperatureC: 90, minBatteryPercent: 15 }
+
+/** Checks the options and fills in defaults, `autoSlots` for the slots where they are to follow the machine; throws `option-invalid` with a sentence that says what to change. */
+export function settingsOf(options: AgentOptions, autoSlots: (threads: number) => number): AgentSettings {
   const url = URL.parse(options.url) ?? wrong(`'${options.url}' is not an address: write it as http://HOST:PORT.`)
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     wrong(`The address of the control plane starts with http:// or https://, not ${url.protocol}//.`)
@@ -88,16 +97,21 @@ export function settingsOf(options: AgentOptions): AgentSettings {
   if (options.runtime === 'litert' && options.liteRtLibrary === undefined) {
     wrong("The runtime litert needs the path of LiteRT's library.")
   }
+  const threads = whole('threads', options.threads ?? 1, 1)
   const local = localOf(options, capabilities)
   return {
     url,
     runtime: options.runtime ?? 'auto',
     capabilities,
     slots: {
-      infer: capabilities.includes('infer') ? whole('slots', options.slots ?? 1, 1) : 0,
+      infer: capabilities.includes('infer')
+        ? whole('slots', options.slots === 'auto' ? autoSlots(threads) : (options.slots ?? 1), 1)
+        : 0,
       // One conversion alone takes gigabytes: more at once would only starve each other.
       convert: capabilities.includes('convert') ? 1 : 0
     },
+    limits: { ...LIMITS, ...options.limits },
+    systemRoot: options.systemRoot ?? '/',
     dataDir: resolve(options.dataDir ?? join(homedir(), '.skerry', 'agent')),
     cacheBytes: whole('cacheBytes', options.cacheBytes ?? 2 * 1024 ** 3, 0),
     labels,
@@ -106,7 +120,7 @@ export function settingsOf(options: AgentOptions): AgentSettings {
     ...(options.python === undefined ? {} : { python: options.python }),
     ...(options.liteRtLibrary === undefined ? {} : { liteRtLibrary: options.liteRtLibrary }),
     ...(options.liteRtVersion === undefined ? {} : { liteRtVersion: options.liteRtVersion }),
-    threads: whole('threads', options.threads ?? 1, 1),
+    threads,
     invokeTimeoutMs: whole('invokeTimeoutMs', options.invokeTimeoutMs ?? 60_000, 1),
     ...(local === undefined ? {} : { local }),
     stopGraceMs: whole('stopGraceMs', options.stopGraceMs ?? 3_000, 0),

@@ -1,29 +1,38 @@
 import { statfs } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { arch, cpus, platform, release, totalmem } from 'node:os'
+import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from 'node:os'
 import type { DeviceFacts, RuntimeInfo, RuntimeName } from '@skerry/contracts'
 import type { TfliteRuntime } from '@skerry/runtimes'
 import type { Logger } from 'pino'
 import { AgentError, wordsOf } from './agent-error.ts'
+import { type MachineSize, readCores, readMemory } from './system/resources.ts'
+import type { SystemFiles } from './system/system-files.ts'
 
 // Beside src and dist alike.
 export const { version: agentVersion } = createRequire(import.meta.url)('../package.json') as { version: string }
 
-/** What this machine is; `diskFreeBytes` is what the data directory's file system has left. */
+/** As Node sees it, without the limits of a cgroup. */
+export function machineSize(): MachineSize {
+  return { cores: availableParallelism(), memoryBytes: totalmem(), freeBytes: freemem() }
+}
+
+/** What this machine is, or what of it a cgroup leaves the agent; `diskFreeBytes` is what the data directory's file system has left. */
 export async function readFacts(
   dataDir: string,
   runtimes: RuntimeInfo[],
+  files: SystemFiles,
   converterStamp?: string
 ): Promise<DeviceFacts> {
   const { bavail, bsize } = await statfs(dataDir)
-  const cores = cpus()
+  const machine = machineSize()
+  const { totalBytes } = await readMemory(files, machine)
   return {
     arch: arch(),
     os: `${platform()} ${release()}`,
     // Linux on ARM often tells no model.
-    cpuModel: cores[0]?.model.trim() || 'unknown',
-    cores: cores.length,
-    memoryBytes: totalmem(),
+    cpuModel: cpus()[0]?.model.trim() || 'unknown',
+    cores: await readCores(files, machine),
+    memoryBytes: totalBytes,
     diskFreeBytes: bavail * bsize,
     runtimes,
     agentVersion,

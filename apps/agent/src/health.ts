@@ -1,38 +1,88 @@
-import { readdir, readFile } from 'node:fs/promises'
-import { freemem, loadavg, totalmem } from 'node:os'
-import { join } from 'node:path'
+import { statfs } from 'node:fs/promises'
+import { loadavg } from 'node:os'
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
 import type { DeviceHealth } from '@skerry/contracts'
+import { type MachineSize, readMemory } from './system/resources.ts'
+import { readTemperatureC, ThrottlingReader } from './system/sensors.ts'
+import type { SystemFiles } from './system/system-files.ts'
 
 type Usage = { cpuMs: number; rssBytes: number }
 
+export type HealthDeps = {
+  files: SystemFiles
+  machine: MachineSize
+  dataDir: string
+  childPids: () => readonly number[]
+  /** Work that waits for a slot. */
+  queueDepth: () => number
+  /** Why work is refused now, or null. */
+  refusal: () => Promise<string | null>
+  /** Milliseconds since the epoch. */
+  now: () => number
+}
+
 /** Linux reports process times in hundredths of a second on every architecture that Node runs on. */
 const TICK_MS = 10
-const THERMAL = '/sys/class/thermal'
+/** Ten times a second costs nothing that can be measured, and sees every stall that a person would. */
+const LAG_RESOLUTION_MS = 100
 
 /**
  * Reads how the device is. `cpuPercent` is what the agent and its runtimes' processes took since the last reading,
- * 100 for one core; `memoryUsedBytes` is the whole machine's, `rssBytes` the agent's with its runtimes.
+ * 100 for one core; `memoryUsedBytes` is the whole machine's, or the cgroup's where that limits the agent; `rssBytes`
+ * the agent's with its runtimes; `eventLoopLagMs` the longest since the last reading.
  */
 export class HealthReader {
-  readonly #childPids: () => readonly number[]
-  readonly #now: () => number
+  readonly #deps: HealthDeps
+  readonly #throttling: ThrottlingReader
+  readonly #lag: IntervalHistogram
   #cpuMs = new Map<number, number>()
   #readAtMs: number
 
-  constructor(childPids: () => readonly number[], now: () => number) {
-    this.#childPids = childPids
-    this.#now = now
-    this.#readAtMs = now()
+  constructor(deps: HealthDeps) {
+    this.#deps = deps
+    this.#throttling = new ThrottlingReader(deps.files)
+    this.#readAtMs = deps.now()
     this.#cpuMs.set(process.pid, ownUsage().cpuMs)
+    this.#lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS })
+    this.#lag.enable()
+  }
+
+  stop(): void {
+    this.#lag.disable()
   }
 
   async read(): Promise<DeviceHealth> {
+    const { files, machine, dataDir, queueDepth, refusal, now } = this.#deps
+    const { cpuPercent, rssBytes } = await this.#usage()
+    const [memory, temperatureC, throttling, disk, reason] = await Promise.all([
+      readMemory(files, machine),
+      readTemperatureC(files),
+      this.#throttling.read(),
+      statfs(dataDir),
+      refusal()
+    ])
+    return {
+      cpuPercent,
+      memoryUsedBytes: memory.totalBytes - memory.availableBytes,
+      ...(temperatureC === null ? {} : { temperatureC }),
+      ...throttling,
+      rssBytes,
+      diskFreeBytes: disk.bavail * disk.bsize,
+      loadAverage: tenths(loadavg()[0] ?? 0),
+      eventLoopLagMs: this.#takeLagMs(),
+      queueDepth: queueDepth(),
+      ...(reason === null ? {} : { refusing: reason }),
+      at: new Date(now()).toISOString()
+    }
+  }
+
+  async #usage(): Promise<{ cpuPercent: number; rssBytes: number }> {
     const usages = new Map<number, Usage>([[process.pid, ownUsage()]])
-    for (const pid of this.#childPids()) {
-      const usage = await usageOf(pid)
+    for (const pid of this.#deps.childPids()) {
+      const usage = await usageOf(this.#deps.files, pid)
       if (usage !== null) usages.set(pid, usage)
     }
-    const now = this.#now()
+    const now = this.#deps.now()
     const elapsedMs = Math.max(1, now - this.#readAtMs)
     let spentMs = 0
     let rssBytes = 0
@@ -42,15 +92,14 @@ export class HealthReader {
     }
     this.#cpuMs = new Map([...usages].map(([pid, { cpuMs }]) => [pid, cpuMs]))
     this.#readAtMs = now
-    const temperatureC = await hottestZoneC()
-    return {
-      cpuPercent: round((100 * spentMs) / elapsedMs),
-      memoryUsedBytes: totalmem() - (await availableBytes()),
-      ...(temperatureC === null ? {} : { temperatureC }),
-      rssBytes,
-      loadAverage: round(loadavg()[0] ?? 0),
-      at: new Date(now).toISOString()
-    }
+    return { cpuPercent: tenths((100 * spentMs) / elapsedMs), rssBytes }
+  }
+
+  /** The histogram counts the time from tick to tick, the resolution included. */
+  #takeLagMs(): number {
+    const lagMs = this.#lag.count === 0 ? 0 : this.#lag.max / 1e6 - LAG_RESOLUTION_MS
+    this.#lag.reset()
+    return Math.max(0, tenths(lagMs))
   }
 }
 
@@ -60,8 +109,8 @@ function ownUsage(): Usage {
 }
 
 /** null where the process is gone or the system has no /proc. */
-async function usageOf(pid: number): Promise<Usage | null> {
-  const [stat, status] = await Promise.all([readText(`/proc/${pid}/stat`), readText(`/proc/${pid}/status`)])
+async function usageOf(files: SystemFiles, pid: number): Promise<Usage | null> {
+  const [stat, status] = await Promise.all([files.text(`proc/${pid}/stat`), files.text(`proc/${pid}/status`)])
   // The second field is the program's name in brackets, which may hold spaces and brackets.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const ticks = Number(fields[11]) + Number(fields[12])
@@ -69,20 +118,4 @@ async function usageOf(pid: number): Promise<Usage | null> {
   return Number.isNaN(ticks) || Number.isNaN(rssKib) ? null : { cpuMs: ticks * TICK_MS, rssBytes: rssKib * 1024 }
 }
 
-/** Memory that could be given to a program now; `freemem` alone counts the page cache as used. */
-async function availableBytes(): Promise<number> {
-  const kib = /^MemAvailable:\s+(\d+) kB/m.exec(await readText('/proc/meminfo'))?.[1]
-  return kib === undefined ? freemem() : Number(kib) * 1024
-}
-
-async function hottestZoneC(): Promise<number | null> {
-  const zones = await readdir(THERMAL).catch(() => [])
-  const readings = await Promise.all(
-    zones.filter((zone) => zone.startsWith('thermal_zone')).map((zone) => readText(join(THERMAL, zone, 'temp')))
-  )
-  const degrees = readings.map((text) => Number.parseInt(text, 10) / 1000).filter((value) => value > 0 && value < 200)
-  return degrees.length === 0 ? null : round(Math.max(...degrees))
-}
-
-const readText = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '')
-const round = (value: number): number => Math.round(value * 10) / 10
+const tenths = (value: number): number => Math.round(value * 10) / 10

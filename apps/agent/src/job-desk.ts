@@ -18,6 +18,8 @@ import { ProgressThrottle } from './progress-throttle.ts'
 export type JobDeskDeps = {
   executors: Partial<JobExecutors>
   lanes: { infer: Lane; convert: Lane }
+  /** Throws `device-limited` while the device must not take work. */
+  admit: () => Promise<void>
   journal: Journal
   /** False when there is no session; what matters is sent again when there is one. */
   send: (frame: AgentFrame, body?: readonly Uint8Array[]) => boolean
@@ -171,6 +173,7 @@ export class JobDesk {
   async #inLane(work: Assignment, body: Uint8Array, context: JobContext): Promise<JobOutcome> {
     const execute = this.#deps.executors[work.kind] as JobExecutors[typeof work.kind] | undefined
     if (execute === undefined) throw new AgentError('not-placed', `This device does not do ${work.kind} jobs.`)
+    await this.#deps.admit()
     const lane = work.kind === 'conversion' ? this.#deps.lanes.convert : this.#deps.lanes.infer
     const release = await lane.take(context.signal)
     try {

@@ -9,9 +9,11 @@ import { type AgentOptions, type AgentSettings, settingsOf } from './config.ts'
 import { lockDataDir } from './data-dir-lock.ts'
 import { endpointsOf } from './endpoints.ts'
 import { enrol } from './enrol.ts'
-import { probeRuntimes, readFacts } from './facts.ts'
+import { machineSize, probeRuntimes, readFacts } from './facts.ts'
 import { HttpExchange } from './http-exchange.ts'
 import { type Identity, loadIdentity, makeDeviceKey, saveIdentity } from './identity.ts'
+import { readCores, readMemory, slotsFor } from './system/resources.ts'
+import { SystemFiles } from './system/system-files.ts'
 
 export type RunningAgent = {
   deviceId: string
@@ -35,7 +37,10 @@ export type RunningAgent = {
  * @throws AgentError whose message is a sentence for the person who typed the command.
  */
 export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
-  const settings = settingsOf(options)
+  const files = new SystemFiles(options.systemRoot)
+  const cores = await readCores(files, machineSize())
+  const { totalBytes } = await readMemory(files, machineSize())
+  const settings = settingsOf(options, (threads) => slotsFor({ cores, memoryBytes: totalBytes, threads }))
   const log = options.logger ?? pino({ name: 'agent' })
   await mkdir(settings.dataDir, { recursive: true, mode: 0o700 })
   const unlock = await lockDataDir(settings.dataDir)
@@ -49,12 +54,13 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
       log
     })
     const converter = await openConverter(settings, runtimes, log)
-    const identity = (await loadIdentity(settings.dataDir)) ?? (await newIdentity(settings, runtimes, http))
+    const identity = (await loadIdentity(settings.dataDir)) ?? (await newIdentity(settings, runtimes, files, http))
     const agent = await Agent.start({
       settings,
       identity,
       runtimes,
       startRuntime: start,
+      files,
       ...(converter === undefined ? {} : { converter }),
       http,
       log,
@@ -106,7 +112,12 @@ async function openConverter({ capabilities, python }: AgentSettings, runtimes: 
   }
 }
 
-async function newIdentity(settings: AgentSettings, runtimes: RuntimeInfo[], http: HttpExchange): Promise<Identity> {
+async function newIdentity(
+  settings: AgentSettings,
+  runtimes: RuntimeInfo[],
+  files: SystemFiles,
+  http: HttpExchange
+): Promise<Identity> {
   const { url, token, name, labels, capabilities, slots, dataDir } = settings
   if (token === undefined) {
     throw new AgentError('token-needed', `There is no identity in ${dataDir}: give a join token with --token.`)
@@ -117,7 +128,7 @@ async function newIdentity(settings: AgentSettings, runtimes: RuntimeInfo[], htt
     publicKey: publicKeyBase64,
     capabilities,
     slots,
-    facts: await readFacts(dataDir, runtimes),
+    facts: await readFacts(dataDir, runtimes, files),
     ...(name === undefined ? {} : { name }),
     ...(Object.keys(labels).length === 0 ? {} : { labels })
   })

@@ -41,8 +41,13 @@ export const DeviceHealth = Type.Object({
   memoryUsedBytes: Type.Integer(),
   temperatureC: Type.Optional(Type.Number()),
   throttled: Type.Optional(Type.Boolean()),
+  undervoltage: Type.Optional(Type.Boolean()),
   rssBytes: Type.Integer(),
+  diskFreeBytes: Type.Optional(Type.Integer()),
   loadAverage: Type.Optional(Type.Number()),
+  eventLoopLagMs: Type.Optional(Type.Number({ description: "The agent's longest since the last heartbeat" })),
+  queueDepth: Type.Optional(Type.Integer({ description: 'Jobs and local requests that wait for a slot' })),
+  refusing: Type.Optional(Type.String({ maxLength: 400, description: 'Why the device takes no work now' })),
   at: Timestamp
 })
 export type DeviceHealth = Static<typeof DeviceHealth>

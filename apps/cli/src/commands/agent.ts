@@ -13,11 +13,14 @@ type JoinFlags = {
   label: Record<string, string>
   runtime: 'auto' | RuntimeName
   capability: Capability[]
-  slots: number
+  slots: number | 'auto'
   threads: number
   dataDir?: string
   cacheMb?: number
   local?: number | string
+  maxTemperature?: number
+  minFreeMb?: number
+  minBattery?: number
   json?: boolean
 }
 
@@ -32,6 +35,8 @@ const positive = (text: string): number => {
   if (!Number.isInteger(number) || number < 1) throw new InvalidArgumentError('a whole number, 1 or more')
   return number
 }
+
+const slots = (text: string): number | 'auto' => (text === 'auto' ? 'auto' : positive(text))
 
 /** A port or a path: nobody's socket has a number for its name. */
 const portOrPath = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text)
@@ -55,10 +60,13 @@ export function agentCommand(program: Command, config: CliConfig): void {
       new Option('--runtime <name>').choices(['auto', 'litert', 'tfjs-tflite', 'tfjs-tflite-node']).default('auto')
     )
     .option('--capability <list>', 'infer, convert, or infer,convert', capabilities, ['infer'] as Capability[])
-    .option('--slots <n>', 'inferences at a time', positive, 1)
+    .option('--slots <n|auto>', 'inferences at a time; auto: what cores and memory bear', slots, 1)
     .option('--threads <n>', 'threads of one inference', positive, 1)
     .option('--data-dir <dir>', 'identity, model cache and journal (default ~/.skerry/agent)')
     .option('--local <port|path>', 'serve programs on this device: a port of loopback, or a Unix socket', portOrPath)
+    .option('--max-temperature <celsius>', 'refuse work from here on (default 90)', positive)
+    .option('--min-free-mb <n>', 'refuse work below this much free memory (default 67)', positive)
+    .option('--min-battery <percent>', 'refuse work below this while the battery discharges (default 15)', positive)
     .option('--cache-mb <n>', 'megabytes that models may take on the disk, deployed and spare (default 2147)', positive)
     .option('--json', 'the ready line as JSON; the log goes to stderr either way')
     .action(async (url: string, flags: JoinFlags) => {
@@ -72,6 +80,11 @@ export function agentCommand(program: Command, config: CliConfig): void {
         capabilities: flags.capability,
         slots: flags.slots,
         threads: flags.threads,
+        limits: {
+          ...(flags.maxTemperature === undefined ? {} : { maxTemperatureC: flags.maxTemperature }),
+          ...(flags.minFreeMb === undefined ? {} : { minFreeMemoryBytes: flags.minFreeMb * 1_000_000 }),
+          ...(flags.minBattery === undefined ? {} : { minBatteryPercent: flags.minBattery })
+        },
         logger,
         ...(flags.token === undefined ? {} : { token: flags.token }),
         ...(flags.name === undefined ? {} : { name: flags.name }),

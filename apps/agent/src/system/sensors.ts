@@ -1,0 +1,114 @@
+import { join } from 'node:path'
+import type { SystemFiles } from './system-files.ts'
+
+export type Throttling = { throttled?: boolean; undervoltage?: boolean }
+export type Battery = { percent: number; discharging: boolean }
+
+const THERMAL = 'sys/class/thermal'
+const HWMON = 'sys/class/hwmon'
+const POWER = 'sys/class/power_supply'
+/** Sensors that are not connected answer 0, -273 or a constant far above what a chip survives. */
+const isCredible = (degrees: number): boolean => degrees > 0 && degrees < 150
+
+/** The hottest of the thermal zones, or of the sensor chips where there are no zones. null where nothing is told. */
+export async function readTemperatureC(files: SystemFiles): Promise<number | null> {
+  const zones = (await files.list(THERMAL)).filter((zone) => zone.startsWith('thermal_zone'))
+  const hottest = await hottestC(
+    files,
+    zones.map((zone) => join(THERMAL, zone, 'temp'))
+  )
+  if (hottest !== null) return hottest
+  const paths: string[] = []
+  for (const chip of await files.list(HWMON)) {
+    for (const file of await files.list(join(HWMON, chip))) {
+      if (/^temp\d+_input$/.test(file)) paths.push(join(HWMON, chip, file))
+    }
+  }
+  return hottestC(files, paths)
+}
+
+async function hottestC(files: SystemFiles, paths: readonly string[]): Promise<number | null> {
+  const readings = await Promise.all(paths.map((path) => files.number(path)))
+  const degrees = readings.flatMap((milli) => (milli !== null && isCredible(milli / 1000) ? [milli / 1000] : []))
+  return degrees.length === 0 ? null : Math.round(Math.max(...degrees) * 10) / 10
+}
+
+/** Bits of the Raspberry Pi's firmware: what holds now. Bits 16 and up say what has held since the start. */
+const UNDERVOLTAGE = 0b0001
+const FREQUENCY_CAPPED = 0b0010
+const THROTTLED = 0b0100
+const SOFT_LIMIT = 0b1000
+
+/**
+ * Whether the CPU runs slower than it could for heat or for want of voltage. From the Raspberry Pi's firmware, its
+ * voltage sensor, the kernel's cooling devices, and Intel's counters, of which a growth since the last reading counts.
+ */
+export class ThrottlingReader {
+  readonly #files: SystemFiles
+  #lastCount: number | null = null
+
+  constructor(files: SystemFiles) {
+    this.#files = files
+  }
+
+  /** What no source tells is left out. */
+  async read(): Promise<Throttling> {
+    const signs: Throttling[] = [await this.#firmware(), await this.#cooling(), await this.#counters()]
+    const undervoltage = [...signs.map((sign) => sign.undervoltage), await this.#voltageAlarm()]
+    const throttled = signs.map((sign) => sign.throttled)
+    const any = (values: readonly (boolean | undefined)[]): boolean | undefined =>
+      values.every((value) => value === undefined) ? undefined : values.includes(true)
+    const [slow, low] = [any(throttled), any(undervoltage)]
+    return { ...(slow === undefined ? {} : { throttled: slow }), ...(low === undefined ? {} : { undervoltage: low }) }
+  }
+
+  async #firmware(): Promise<Throttling> {
+    const text = await this.#files.text('sys/devices/platform/soc/soc:firmware/get_throttled')
+    if (!/^(0x)?[0-9a-f]+$/i.test(text)) return {}
+    const bits = Number.parseInt(text, 16)
+    return {
+      throttled: (bits & (FREQUENCY_CAPPED | THROTTLED | SOFT_LIMIT)) !== 0,
+      undervoltage: (bits & UNDERVOLTAGE) !== 0
+    }
+  }
+
+  async #voltageAlarm(): Promise<boolean | undefined> {
+    for (const chip of await this.#files.list(HWMON)) {
+      if ((await this.#files.text(join(HWMON, chip, 'name'))) !== 'rpi_volt') continue
+      const alarm = await this.#files.number(join(HWMON, chip, 'in0_lcrit_alarm'))
+      if (alarm !== null) return alarm !== 0
+    }
+    return undefined
+  }
+
+  async #cooling(): Promise<Throttling> {
+    let throttled: boolean | undefined
+    for (const device of await this.#files.list(THERMAL)) {
+      if (!device.startsWith('cooling_device')) continue
+      if (!/cpufreq|^processor$/i.test(await this.#files.text(join(THERMAL, device, 'type')))) continue
+      const state = await this.#files.number(join(THERMAL, device, 'cur_state'))
+      if (state !== null) throttled = throttled === true || state > 0
+    }
+    return throttled === undefined ? {} : { throttled }
+  }
+
+  async #counters(): Promise<Throttling> {
+    const count = await this.#files.number('sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count')
+    const before = this.#lastCount
+    this.#lastCount = count
+    return count === null ? {} : { throttled: before !== null && count > before }
+  }
+}
+
+/** The emptiest battery that powers the machine; a mouse's is none. null without one. */
+export async function readBattery(files: SystemFiles): Promise<Battery | null> {
+  let emptiest: Battery | null = null
+  for (const supply of await files.list(POWER)) {
+    const at = (file: string): string => join(POWER, supply, file)
+    if ((await files.text(at('type'))) !== 'Battery' || (await files.text(at('scope'))) === 'Device') continue
+    const percent = await files.number(at('capacity'))
+    if (percent === null || (emptiest !== null && emptiest.percent <= percent)) continue
+    emptiest = { percent, discharging: (await files.text(at('status'))) === 'Discharging' }
+  }
+  return emptiest
+}
