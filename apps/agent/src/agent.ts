@@ -12,6 +12,7 @@ import { Connection, type Hello, type SessionFrame, type Welcome } from './conne
 import { DesiredStore } from './desired-store.ts'
 import { endpointsOf } from './endpoints.ts'
 import { agentVersion, machineSize, readFacts } from './facts.ts'
+import { GoldenLog, type Versions } from './golden-log.ts'
 import { HealthReader } from './health.ts'
 import type { HttpExchange } from './http-exchange.ts'
 import { answerChallenge, type Identity, identityPath } from './identity.ts'
@@ -25,10 +26,12 @@ import { Lane } from './lane.ts'
 import { LatencyLog } from './latency-log.ts'
 import { LocalModels } from './local/local-models.ts'
 import { LocalServer } from './local/local-server.ts'
+import { Nightly } from './nightly.ts'
 import { Reconciler } from './reconciler.ts'
 import { RuntimeHost } from './runtime-host.ts'
 import type { StepDeps } from './steps/step-deps.ts'
 import type { SystemFiles } from './system/system-files.ts'
+import { readVersions } from './system/versions.ts'
 import { WorkGate } from './system/work-gate.ts'
 
 export type AgentExit = { reason: 'stopped' } | { reason: 'revoked'; message: string }
@@ -67,6 +70,8 @@ export class Agent {
   readonly #desired: DesiredStore
   readonly #inferLane: Lane
   readonly #gate: WorkGate
+  readonly #nightly: Nightly
+  readonly #goldens: GoldenLog
   #local: LocalServer | null = null
   #heartbeat: NodeJS.Timeout | null = null
   #onConnected: () => void = () => undefined
@@ -84,10 +89,12 @@ export class Agent {
     const cache = await ArtifactCache.open(join(settings.dataDir, 'artifacts'), blobs, random, limits)
     const journal = await Journal.open(join(settings.dataDir, 'journal'), JOURNAL_BOUNDS, log)
     await clearWorkDir(join(settings.dataDir, 'work'), log)
-    const agent = new Agent(deps, endpoints.socket, session, blobs, cache, journal)
+    const goldens = await GoldenLog.open(join(settings.dataDir, 'goldens.json'), log)
+    const agent = new Agent(deps, endpoints.socket, session, blobs, cache, journal, goldens)
     await agent.#serveLocally()
     const known = await agent.#desired.load()
     if (known !== null) agent.#reconciler.setDesired(known)
+    agent.#nightly.start()
     agent.#connection.start()
     return agent
   }
@@ -98,7 +105,8 @@ export class Agent {
     session: Session,
     blobs: BlobClient,
     cache: ArtifactCache,
-    journal: Journal
+    journal: Journal,
+    goldens: GoldenLog
   ) {
     const { settings, identity, files, log, now } = deps
     const { random, slots, limits } = settings
@@ -122,7 +130,10 @@ export class Agent {
       onLost: (runtime) => this.#reconciler.runtimeLost(runtime)
     })
     const steps: StepDeps = { cache, host: this.#host, controlPlanePublicKey: identity.controlPlanePublicKey, log }
-    this.#reconciler = new Reconciler({ ...steps, report: send, random, now })
+    const versionsOf = (runtime: RuntimeName): Promise<Versions> => this.#versionsOf(runtime)
+    this.#reconciler = new Reconciler({ ...steps, report: send, goldens, versionsOf, random, now })
+    this.#nightly = new Nightly({ run: () => this.#reconciler.recheck(), random, now })
+    this.#goldens = goldens
     this.#latency = new LatencyLog({ send, now })
     const machine = machineSize()
     this.#gate = new WorkGate({ files, machine, limits, now, onChange: (reason) => this.#onGate(reason) })
@@ -211,6 +222,12 @@ export class Agent {
       })
     }
     return executors
+  }
+
+  #versionsOf(runtime: RuntimeName): Promise<Versions> {
+    const { settings, runtimes, files } = this.#deps
+    const info = runtimes.find(({ name }) => name === runtime) ?? { name: runtime, version: 'unknown' }
+    return readVersions(info, runtime === 'litert' ? settings.liteRtLibrary : undefined, files)
   }
 
   async #hello(): Promise<Hello> {
@@ -310,6 +327,7 @@ export class Agent {
 
   async #close(): Promise<void> {
     const { settings, http } = this.#deps
+    this.#nightly.stop()
     const halted = this.#reconciler.stop()
     await Promise.all([this.#desk.stop(settings.stopGraceMs), this.#local?.stop(settings.stopGraceMs)])
     this.#latency.stop()
@@ -321,6 +339,7 @@ export class Agent {
     await halted
     await this.#cache.close()
     await this.#desired.close()
+    await this.#goldens.close()
     http.close()
     await rm(join(settings.dataDir, 'work'), { recursive: true, force: true })
   }

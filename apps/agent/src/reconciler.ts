@@ -3,6 +3,7 @@ import type { AgentFrame, DesiredArtifact, PlacementState, RuntimeName } from '@
 import { RuntimeError } from '@skerry/runtimes'
 import { AgentError, wordsOf } from './agent-error.ts'
 import { Backoff } from './backoff.ts'
+import type { GoldenLog, Versions } from './golden-log.ts'
 import { filesOf, plan, type Step, type Unit, unitsOf } from './plan.ts'
 import { RuntimeLostError } from './runtime-host.ts'
 import { check } from './steps/check.ts'
@@ -27,6 +28,8 @@ const STATE_OF = { fetch: 'fetching', verify: 'verifying', load: 'loading', chec
 
 export type ReconcilerDeps = StepDeps & {
   report: (frame: PlacementFrame) => void
+  goldens: GoldenLog
+  versionsOf: (runtime: RuntimeName) => Promise<Versions>
   random: () => number
   now: () => number
 }
@@ -39,6 +42,8 @@ export class Reconciler {
   readonly #deps: ReconcilerDeps
   readonly #verified = new Set<string>()
   readonly #checked = new Set<string>()
+  /** Ready units that serve on while they are checked again. */
+  readonly #rechecking = new Set<string>()
   readonly #status = new Map<string, Status>()
   readonly #held = new Map<string, Hold>()
   readonly #retries = new Map<string, { backoff: Backoff; local: number }>()
@@ -65,6 +70,7 @@ export class Reconciler {
       this.#deps.cache.touch(filesOf(unit))
     }
     this.#desired = units
+    this.#deps.goldens.keep(wanted)
     this.#deps.cache.touch(units.flatMap(filesOf))
     for (const unit of units) {
       if (!this.#status.has(unit.id)) this.#setStatus(unit, { state: 'pending' })
@@ -86,6 +92,16 @@ export class Reconciler {
       if (unit.runtime !== runtime || this.#status.get(unit.id)?.state !== 'ready') continue
       this.#setStatus(unit, { state: 'loading', reason: 'Its runtime ended and starts again.' })
       if (waitMs > 0) this.#hold(unit, waitMs)
+    }
+    this.#kick()
+  }
+
+  /** Runs the golden inputs of everything that is ready once more; it serves on, and fails where it no longer passes. */
+  recheck(): void {
+    for (const unit of this.#desired ?? []) {
+      if (this.#status.get(unit.id)?.state !== 'ready') continue
+      this.#checked.delete(unit.id)
+      this.#rechecking.add(unit.id)
     }
     this.#kick()
   }
@@ -198,7 +214,8 @@ export class Reconciler {
       running.controller = controller
     }
     const { loadMs } = this.#status.get(unit.id) ?? {}
-    this.#setStatus(unit, { state: STATE_OF[step.kind], ...(loadMs === undefined ? {} : { loadMs }) })
+    const again = step.kind === 'check' && this.#rechecking.delete(unit.id)
+    if (!again) this.#setStatus(unit, { state: STATE_OF[step.kind], ...(loadMs === undefined ? {} : { loadMs }) })
     try {
       if (step.kind === 'fetch') await fetchFile(unit, step.file, this.#deps, controller.signal)
       else if (step.kind === 'verify') {
@@ -207,10 +224,10 @@ export class Reconciler {
       } else if (step.kind === 'load') {
         const loadMs = await load(unit, this.#deps)
         this.#setStatus(unit, { state: 'loading', loadMs })
-      } else {
-        await check(unit, this.#deps, controller.signal)
-        this.#checked.add(unit.id)
-      }
+        // A new process may have loaded a library that was exchanged since.
+        const versions = await this.#deps.versionsOf(unit.runtime)
+        if (this.#deps.goldens.changesSince(unit.id, versions).length > 0) this.#checked.delete(unit.id)
+      } else await this.#check(unit, controller.signal)
       this.#retries.delete(unit.id)
     } catch (error) {
       if (!controller.signal.aborted) this.#onFailure(step.kind, unit, error)
@@ -219,6 +236,22 @@ export class Reconciler {
       // A wish that was withdrawn while its step ran leaves nothing behind.
       if (!this.#desired?.some(({ id }) => id === unit.id)) this.#forget(unit)
     }
+  }
+
+  async #check(unit: Unit, signal: AbortSignal): Promise<void> {
+    const { goldens, versionsOf, now } = this.#deps
+    const versions = await versionsOf(unit.runtime)
+    try {
+      await check(unit, this.#deps, signal)
+    } catch (error) {
+      if (!(error instanceof AgentError) || error.code !== 'golden-mismatch') throw error
+      const changes = goldens.changesSince(unit.id, versions)
+      if (changes.length === 0) throw error
+      const since = `${error.message} Since it last did: ${changes.join('; ')}.`
+      throw new AgentError('golden-mismatch', since, { cause: error })
+    }
+    this.#checked.add(unit.id)
+    goldens.passed(unit.id, versions, now())
   }
 
   #onFailure(kind: keyof typeof STATE_OF, unit: Unit, error: unknown): void {
@@ -257,6 +290,7 @@ export class Reconciler {
     this.#held.delete(unit.id)
     this.#verified.delete(unit.id)
     this.#checked.delete(unit.id)
+    this.#rechecking.delete(unit.id)
     this.#status.delete(unit.id)
     this.#retries.delete(unit.id)
     this.#deps.host.pardon(unit.runtime, unit.artifact)

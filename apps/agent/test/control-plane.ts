@@ -220,7 +220,8 @@ export class ControlPlane {
     if (path === '/agent/v1/enrol') return this.#enrol(await bodyOf(request), response)
     const hash = /^\/api\/v1\/blobs\/([0-9a-f]{64})$/.exec(path)?.[1]
     if (hash === undefined) return void problem(response, 404, 'route-unknown')
-    const { range, 'if-range': ifRange } = request.headers
+    const { range } = request.headers
+    const ifRange = request.headers['if-range']?.toString()
     const method = request.method ?? ''
     const current = ifRange === undefined || ifRange === (this.etags.get(hash) ?? `"${hash}"`)
     const { status, bytes } = await this.#blob(request, response, hash, current ? range : undefined)

@@ -9,6 +9,7 @@ import {
 } from '@skerry/converter'
 import type { ModelSession, SessionOutput, SessionResult, TensorData } from '@skerry/runtimes'
 import { AgentError } from '../agent-error.ts'
+import { sha256Of } from '../blob-client.ts'
 import type { Unit } from '../plan.ts'
 import { convertArray, datatypeOf } from '../tensor-values.ts'
 import type { StepDeps } from './step-deps.ts'
@@ -46,8 +47,8 @@ async function readGoldens(
   { cache }: StepDeps
 ): Promise<Goldens | null> {
   if (goldenInputs === undefined || goldenOutputs === undefined) return null
-  const inputs = decodeGoldenInputs(await readFile(cache.path(goldenInputs)))
-  const outputs = decodeGoldenOutputs(await readFile(cache.path(goldenOutputs)))
+  const inputs = decodeGoldenInputs(await readWhole(cache, goldenInputs))
+  const outputs = decodeGoldenOutputs(await readWhole(cache, goldenOutputs))
   if (inputs.count !== outputs.count) {
     throw new AgentError('golden-mismatch', `There are ${inputs.count} golden inputs and ${outputs.count} answers.`)
   }
@@ -62,6 +63,16 @@ async function readGoldens(
     )
   })
   return { inputs: samples, outputs }
+}
+
+/** A file that rotted on the disk must not condemn the model: it is fetched again. */
+async function readWhole(cache: StepDeps['cache'], sha256: string): Promise<Buffer> {
+  const bytes = await readFile(cache.path(sha256))
+  if (sha256Of(bytes) === sha256) return bytes
+  await cache.evict(sha256)
+  throw new AgentError('digest-mismatch', 'A golden file on the disk has changed since it was fetched.', {
+    retryable: true
+  })
 }
 
 type Answers = Parameters<typeof compareGolden>[2]
