@@ -21,7 +21,7 @@ export type Current = {
   sizes: ReadonlyMap<string, number>
   /** What the files may take together. What is wanted or pinned stays whatever it takes. */
   limitBytes: number
-  /** Files that something other than the desired state uses now. */
+  /** Files and models that something other than the desired state uses now. */
   pinned: ReadonlySet<string>
   /** Ids of units. */
   verified: ReadonlySet<string>
@@ -65,7 +65,9 @@ export function plan(desired: readonly Unit[], current: Current): Step[] {
   const wantedUnits = new Set(desired.map((unit) => unit.id))
   const wantedFiles = new Set(desired.flatMap(filesOf))
   const steps: Step[] = []
-  for (const model of current.loaded) if (!wantedUnits.has(model)) steps.push({ kind: 'evict', model })
+  for (const model of current.loaded) {
+    if (!wantedUnits.has(model) && !current.pinned.has(model)) steps.push({ kind: 'evict', model })
+  }
   let bytes = bytesToCome(desired, current)
   for (const file of current.files) bytes += current.sizes.get(file) ?? 0
   for (const file of current.files) {

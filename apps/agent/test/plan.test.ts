@@ -55,7 +55,7 @@ const situation = fc.tuple(desired, desired, fc.boolean()).chain(([wanted, befor
       sizes: fc.constant(sizes),
       limitBytes: fc.constantFrom(0, 5, 12, 1_000),
       files: anyOf(files),
-      pinned: anyOf(files),
+      pinned: anyOf([...files, ...ids]),
       verified: anyOf(ids),
       loaded: anyOf(ids),
       checked: anyOf(ids),
@@ -97,7 +97,9 @@ describe('the planner', () => {
         const wantedFiles = new Set(wanted.flatMap(filesOf))
         const spare = [...state.files].filter((file) => !wantedFiles.has(file) && !state.pinned.has(file))
         if (spare.length > 0) expect(bytesOf(state.files)).toBeLessThanOrEqual(state.limitBytes)
-        for (const model of state.loaded) expect(wanted.some(({ id }) => id === model)).toBe(true)
+        for (const model of state.loaded) {
+          expect(wanted.some(({ id }) => id === model) || state.pinned.has(model)).toBe(true)
+        }
         expect(plan(wanted, state)).toEqual([])
       })
     )
@@ -127,13 +129,14 @@ describe('the planner', () => {
     )
   })
 
-  it('never evicts a file or a model that is wanted, nor a file that a benchmark uses', () => {
+  it('never evicts a file or a model that is wanted, nor what a benchmark uses', () => {
     fc.assert(
       fc.property(situation, ({ wanted, state }) => {
         const wantedFiles = new Set(wanted.flatMap(filesOf))
         for (const step of plan(wanted, state)) {
           if (step.kind !== 'evict') continue
-          if ('model' in step) expect(wanted.some(({ id }) => id === step.model)).toBe(false)
+          if ('model' in step)
+            expect(wanted.some(({ id }) => id === step.model) || state.pinned.has(step.model)).toBe(false)
           else expect(wantedFiles.has(step.file) || state.pinned.has(step.file)).toBe(false)
         }
       })

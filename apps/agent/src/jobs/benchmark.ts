@@ -23,7 +23,7 @@ export function benchmarkExecutor(deps: BenchmarkDeps): JobExecutor<'benchmark'>
     const { artifact, runtime, manifest, signature } = work
     const unit: Unit = { id: `benchmark:${jobId}-${epoch}`, artifact, runtime, manifest, signature, deployments: [] }
     const files = filesOf(unit)
-    const release = deps.reconciler.pin(files)
+    const release = deps.reconciler.pin([...files, unit.id])
     try {
       for (const file of files) await fetchFile(unit, file, deps, signal)
       await verify(unit, deps, signal)
