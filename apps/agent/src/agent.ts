@@ -81,13 +81,13 @@ export class Agent {
   static async start(deps: AgentDeps): Promise<Agent> {
     const { settings, http, log } = deps
     const endpoints = endpointsOf(settings.url)
-    const { random } = settings
+    const { random, onPoint } = settings
     // The token comes with each session, long after the client was made.
     const session: Session = { httpToken: null }
     const blobs = new BlobClient({ http, blobUrl: endpoints.blob, httpToken: () => session.httpToken, random })
     const limits = { maxBytes: settings.cacheBytes, now: deps.now }
-    const cache = await ArtifactCache.open(join(settings.dataDir, 'artifacts'), blobs, random, limits)
-    const journal = await Journal.open(join(settings.dataDir, 'journal'), JOURNAL_BOUNDS, log)
+    const cache = await ArtifactCache.open(join(settings.dataDir, 'artifacts'), blobs, random, limits, onPoint)
+    const journal = await Journal.open(join(settings.dataDir, 'journal'), JOURNAL_BOUNDS, log, onPoint)
     await clearWorkDir(join(settings.dataDir, 'work'), log)
     const goldens = await GoldenLog.open(join(settings.dataDir, 'goldens.json'), log)
     const agent = new Agent(deps, endpoints.socket, session, blobs, cache, journal, goldens)
@@ -109,7 +109,7 @@ export class Agent {
     goldens: GoldenLog
   ) {
     const { settings, identity, files, log, now } = deps
-    const { random, slots, limits } = settings
+    const { random, slots, limits, onPoint } = settings
     this.#deps = deps
     this.#session = session
     this.#cache = cache
@@ -131,10 +131,10 @@ export class Agent {
     })
     const steps: StepDeps = { cache, host: this.#host, controlPlanePublicKey: identity.controlPlanePublicKey, log }
     const versionsOf = (runtime: RuntimeName): Promise<Versions> => this.#versionsOf(runtime)
-    this.#reconciler = new Reconciler({ ...steps, report: send, goldens, versionsOf, random, now })
+    this.#reconciler = new Reconciler({ ...steps, report: send, goldens, versionsOf, random, now, onPoint })
     this.#nightly = new Nightly({ run: () => this.#reconciler.recheck(), random, now })
     this.#goldens = goldens
-    this.#latency = new LatencyLog({ send, now })
+    this.#latency = new LatencyLog({ send, now, onPoint })
     const machine = machineSize()
     this.#gate = new WorkGate({ files, machine, limits, now, onChange: (reason) => this.#onGate(reason) })
     const convertLane = new Lane(slots.convert)
@@ -154,7 +154,8 @@ export class Agent {
       journal,
       send,
       now,
-      log
+      log,
+      onPoint
     })
     this.#connection = new Connection({
       url: socketUrl,

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AgentError, wordsOf } from './agent-error.ts'
+import type { OnPoint } from './agent-point.ts'
 import { syncDirectory } from './atomic-file.ts'
 import { Backoff } from './backoff.ts'
 import { type BlobClient, waitOrAbort } from './blob-client.ts'
@@ -41,6 +42,7 @@ export class ArtifactCache {
   readonly #blobs: BlobClient
   readonly #random: () => number
   readonly #now: () => number
+  readonly #onPoint: OnPoint
   readonly #maxBytes: number
   /** The least recently used first. */
   readonly #whole = new Map<string, CachedFile>()
@@ -49,11 +51,18 @@ export class ArtifactCache {
   #saving: Promise<void> = Promise.resolve()
   #diskIsFull = false
 
-  private constructor(directory: string, blobs: BlobClient, random: () => number, { maxBytes, now }: CacheLimits) {
+  private constructor(
+    directory: string,
+    blobs: BlobClient,
+    random: () => number,
+    { maxBytes, now }: CacheLimits,
+    onPoint: OnPoint
+  ) {
     this.#directory = directory
     this.#blobs = blobs
     this.#random = random
     this.#now = now
+    this.#onPoint = onPoint
     this.#maxBytes = maxBytes
     this.#savedAtMs = now()
   }
@@ -62,7 +71,8 @@ export class ArtifactCache {
     directory: string,
     blobs: BlobClient,
     random: () => number,
-    limits: CacheLimits
+    limits: CacheLimits,
+    onPoint: OnPoint = () => undefined
   ): Promise<ArtifactCache> {
     await mkdir(directory, { recursive: true, mode: 0o700 })
     const found: [string, CachedFile][] = []
@@ -75,7 +85,7 @@ export class ArtifactCache {
     const taken = found.reduce((sum, [, { bytes }]) => sum + bytes, 0)
     const { bavail, bsize } = await statfs(directory)
     const maxBytes = Math.min(limits.maxBytes, Math.floor((taken + bavail * bsize) * SHARE_OF_DISK))
-    const cache = new ArtifactCache(directory, blobs, random, { ...limits, maxBytes })
+    const cache = new ArtifactCache(directory, blobs, random, { ...limits, maxBytes }, onPoint)
     for (const [name, file] of found) cache.#whole.set(name, file)
     return cache
   }
@@ -201,7 +211,9 @@ export class ArtifactCache {
       const before = await sizeOf(part)
       try {
         await this.#attempt(sha256, part, bytes, signal)
+        this.#onPoint('fetch-synced')
         await rename(part, this.path(sha256))
+        this.#onPoint('fetch-renamed')
         await syncDirectory(this.#directory)
         this.#whole.set(sha256, { bytes: (await stat(this.path(sha256))).size, usedMs: Number.NEGATIVE_INFINITY })
         this.#diskIsFull = false
@@ -239,12 +251,14 @@ export class ArtifactCache {
       const running = startsAt === have ? hash : createHash('sha256')
       if (startsAt !== have) await file.truncate(startsAt)
       let at = startsAt
+      this.#onPoint('fetch-opened')
       try {
         for await (const piece of arrivals(response)) {
           at += piece.byteLength
           if (bytes !== undefined && at > bytes) throw new AgentError('digest-mismatch', `Blob ${sha256} is too long.`)
           running.update(piece)
           await file.writeFile(piece)
+          this.#onPoint('fetch-piece')
         }
       } catch (error) {
         if (error instanceof AgentError || isDiskError(error)) throw error
@@ -257,6 +271,7 @@ export class ArtifactCache {
           retryable: startsAt > 0
         })
       }
+      this.#onPoint('fetch-whole')
       await file.sync()
     } finally {
       await file.close()

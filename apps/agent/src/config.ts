@@ -4,6 +4,7 @@ import { type Capability, Labels, Name, type RuntimeName } from '@skerry/contrac
 import type { Logger } from 'pino'
 import { Value } from 'typebox/value'
 import { AgentError } from './agent-error.ts'
+import type { OnPoint } from './agent-point.ts'
 import type { LocalAddress } from './local/local-address.ts'
 import type { WorkLimits } from './system/work-gate.ts'
 
@@ -50,6 +51,8 @@ export type AgentOptions = {
   logger?: Logger
   /** 0 up to 1, for the jitter of reconnects; default Math.random. */
   random?: () => number
+  /** For tests that end the process at a point; nothing else has a use for it. */
+  onPoint?: OnPoint
 }
 
 export type AgentSettings = {
@@ -72,6 +75,7 @@ export type AgentSettings = {
   local?: { address: LocalAddress; maxBodyBytes: number; timeoutMs: number }
   stopGraceMs: number
   random: () => number
+  onPoint: OnPoint
 }
 
 const LIMITS: WorkLimits = { minFreeMemoryBytes: 64 * 1024 ** 2, maxTemperatureC: 90, minBatteryPercent: 15 }
@@ -124,7 +128,8 @@ export function settingsOf(options: AgentOptions, autoSlots: (threads: number) =
     invokeTimeoutMs: whole('invokeTimeoutMs', options.invokeTimeoutMs ?? 60_000, 1),
     ...(local === undefined ? {} : { local }),
     stopGraceMs: whole('stopGraceMs', options.stopGraceMs ?? 3_000, 0),
-    random: options.random ?? Math.random
+    random: options.random ?? Math.random,
+    onPoint: options.onPoint ?? (() => undefined)
   }
 }
 

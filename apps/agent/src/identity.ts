@@ -1,11 +1,11 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
+import { readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { challengeText } from '@skerry/contracts'
 import { Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { AgentError, wordsOf } from './agent-error.ts'
-import { writeFileAtomic } from './atomic-file.ts'
+import { temporaryPath, writeFileAtomic } from './atomic-file.ts'
 
 const IdentityFile = Type.Object({
   deviceId: Type.String({ minLength: 1 }),
@@ -38,6 +38,8 @@ export const identityPath = (dataDir: string): string => join(dataDir, 'identity
 /** null when this device has not joined yet. Throws `identity-invalid` for a file that others may read or that is damaged. */
 export async function loadIdentity(dataDir: string): Promise<Identity | null> {
   const path = identityPath(dataDir)
+  // A key that never became this device's would lie there for ever.
+  await rm(temporaryPath(path), { force: true })
   let text: string
   try {
     if (((await stat(path)).mode & 0o077) !== 0) {
@@ -60,9 +62,10 @@ export async function loadIdentity(dataDir: string): Promise<Identity | null> {
   }
 }
 
-export async function saveIdentity(dataDir: string, identity: Identity): Promise<void> {
+export async function saveIdentity(dataDir: string, identity: Identity, onWritten?: () => void): Promise<void> {
   const privateKey = identity.privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64')
-  await writeFileAtomic(identityPath(dataDir), `${JSON.stringify({ ...identity, privateKey }, null, 2)}\n`, 0o600)
+  const text = `${JSON.stringify({ ...identity, privateKey }, null, 2)}\n`
+  await writeFileAtomic(identityPath(dataDir), text, 0o600, onWritten)
 }
 
 /** The answer to the control plane's challenge: Ed25519 over `challengeText`, base64. */

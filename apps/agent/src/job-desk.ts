@@ -9,6 +9,7 @@ import {
 import type { Logger } from 'pino'
 import { Compile } from 'typebox/compile'
 import { AgentError, wordsOf } from './agent-error.ts'
+import type { OnPoint } from './agent-point.ts'
 import { type ResultError, resultErrorOf } from './jobs/job-failure.ts'
 import type { JobContext, JobExecutors, JobOutcome } from './jobs/job-outcome.ts'
 import type { Journal } from './journal.ts'
@@ -25,6 +26,7 @@ export type JobDeskDeps = {
   send: (frame: AgentFrame, body?: readonly Uint8Array[]) => boolean
   now: () => number
   log: Logger
+  onPoint: OnPoint
 }
 
 type Held = {
@@ -71,6 +73,7 @@ export class JobDesk {
     const controller = new AbortController()
     const held: Held = { ref, kind: work.kind, controller, aborted: null, done: Promise.resolve() }
     this.#held.set(keyOf(ref), held)
+    this.#deps.onPoint('job-assigned')
     held.done = this.#work(held, work, body, this.#deps.now())
     if (this.#stopping) this.#abort(held, 'stopped')
   }
@@ -90,6 +93,7 @@ export class JobDesk {
   ack(ref: JobRef): void {
     const held = this.#held.get(keyOf(ref))
     if (held !== undefined) this.#abort(held, 'acknowledged')
+    this.#deps.onPoint('result-acknowledged')
     this.#deps.journal.remove(ref)
     for (const listener of [...this.#acked]) listener()
   }
@@ -177,6 +181,7 @@ export class JobDesk {
     const lane = work.kind === 'conversion' ? this.#deps.lanes.convert : this.#deps.lanes.infer
     const release = await lane.take(context.signal)
     try {
+      this.#deps.onPoint('job-running')
       return await (execute as (work: Assignment, body: Uint8Array, context: JobContext) => Promise<JobOutcome>)(
         work,
         body,
@@ -205,7 +210,9 @@ export class JobDesk {
       // A full disk must not cost the answer; it only cannot be sent twice.
       this.#deps.log.error({ ...ref, error: wordsOf(error) }, 'a result could not be kept on the disk')
     }
-    if (this.#deps.send(frame, parts)) this.#deps.journal.markSent(ref, this.#deps.now())
+    if (!this.#deps.send(frame, parts)) return
+    this.#deps.journal.markSent(ref, this.#deps.now())
+    this.#deps.onPoint('result-sent')
   }
 
   async #resend(refs: readonly JobRef[]): Promise<void> {

@@ -118,7 +118,7 @@ async function newIdentity(
   files: SystemFiles,
   http: HttpExchange
 ): Promise<Identity> {
-  const { url, token, name, labels, capabilities, slots, dataDir } = settings
+  const { url, token, name, labels, capabilities, slots, dataDir, onPoint } = settings
   if (token === undefined) {
     throw new AgentError('token-needed', `There is no identity in ${dataDir}: give a join token with --token.`)
   }
@@ -139,6 +139,8 @@ async function newIdentity(
     privateKey,
     controlPlanePublicKey: answer.controlPlanePublicKey
   }
-  await saveIdentity(dataDir, identity)
+  onPoint('enrolled')
+  await saveIdentity(dataDir, identity, () => onPoint('identity-written'))
+  onPoint('identity-saved')
   return identity
 }

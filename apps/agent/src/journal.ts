@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { renameSync, writeFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type JobRef, ResultFrame } from '@skerry/contracts'
 import type { Logger } from 'pino'
 import { Compile } from 'typebox/compile'
 import { wordsOf } from './agent-error.ts'
-import { writeFileAtomic } from './atomic-file.ts'
+import type { OnPoint } from './agent-point.ts'
+import { temporaryPath, writeFileAtomic } from './atomic-file.ts'
 
 export type JournalBounds = { entries: number; bytes: number }
 export type JournalEntry = { frame: ResultFrame; body: Uint8Array }
@@ -27,26 +28,37 @@ export class Journal {
   readonly #directory: string
   readonly #bounds: JournalBounds
   readonly #log: Logger
+  readonly #onPoint: OnPoint
   readonly #slots = new Map<string, Slot>()
   #bytes = 0
   #lastOrder = 0
   /** Entries dropped for want of room since the start. */
   dropped = 0
 
-  private constructor(directory: string, bounds: JournalBounds, log: Logger) {
+  private constructor(directory: string, bounds: JournalBounds, log: Logger, onPoint: OnPoint) {
     this.#directory = directory
     this.#bounds = bounds
     this.#log = log
+    this.#onPoint = onPoint
   }
 
   /** Reads what an earlier run left, oldest first; files that a power loss cut short are removed. */
-  static async open(directory: string, bounds: JournalBounds, log: Logger): Promise<Journal> {
+  static async open(
+    directory: string,
+    bounds: JournalBounds,
+    log: Logger,
+    onPoint: OnPoint = () => undefined
+  ): Promise<Journal> {
     await mkdir(directory, { recursive: true, mode: 0o700 })
-    const journal = new Journal(directory, bounds, log)
+    const journal = new Journal(directory, bounds, log, onPoint)
     const found: { ref: JobRef; bytes: number; order: number }[] = []
     for (const name of await readdir(directory)) {
       const [, jobId, epoch] = /^(.+)-(\d+)\.json$/.exec(name) ?? []
       const path = join(directory, name)
+      if (name.endsWith('.tmp')) {
+        await rm(path, { force: true })
+        continue
+      }
       const entry = jobId === undefined ? null : await readEntry(path)
       if (jobId === undefined || entry === null) {
         log.warn({ file: name }, 'a damaged result was removed from the journal; its job will run again')
@@ -84,8 +96,9 @@ export class Journal {
   }
 
   /**
-   * `durable` survives a power loss at any moment after this; without it the write costs some tens of microseconds and
-   * survives the end of the process, which is enough for work that takes milliseconds to repeat.
+   * A result has its name only once it is whole. `durable` survives a power loss at any moment after this; without it
+   * the write costs some tens of microseconds and survives the end of the process, which is enough for work that takes
+   * milliseconds to repeat.
    */
   async put(ref: JobRef, { frame, body }: JournalEntry, durable: boolean): Promise<void> {
     const sha256 = createHash('sha256').update(body).digest('hex')
@@ -93,9 +106,17 @@ export class Journal {
       `${JSON.stringify({ order: ++this.#lastOrder, frame, bodyBytes: body.byteLength, sha256 } satisfies Head)}\n`
     )
     const data = Buffer.concat([head, body])
-    if (durable) await writeFileAtomic(this.#path(ref), data, 0o600)
-    else writeFileSync(this.#path(ref), data, { mode: 0o600 })
+    const path = this.#path(ref)
+    const onWritten = (): void => this.#onPoint('result-written')
+    if (durable) await writeFileAtomic(path, data, 0o600, onWritten)
+    else {
+      // Overwritten or removed at the next start, should the disk be full.
+      writeFileSync(temporaryPath(path), data, { mode: 0o600 })
+      onWritten()
+      renameSync(temporaryPath(path), path)
+    }
     this.#add(ref, data.byteLength)
+    this.#onPoint('result-journaled')
   }
 
   /** null when the file is gone or damaged; the entry is then forgotten. */

@@ -1,5 +1,6 @@
 import type { AgentFrame, RuntimeName } from '@skerry/contracts'
 import { Histogram } from '@skerry/telemetry'
+import type { OnPoint } from './agent-point.ts'
 
 export type LatencyFrame = Extract<AgentFrame, { type: 'latency' }>
 type Series = { deployment: string; artifact: string; runtime: RuntimeName; histogram: Histogram }
@@ -13,6 +14,7 @@ export type LatencyLogDeps = {
   /** False when there is no session. */
   send: (frame: LatencyFrame) => boolean
   now: () => number
+  onPoint?: OnPoint
 }
 
 /**
@@ -60,6 +62,7 @@ export class LatencyLog {
     for (const [key] of taken) this.#open.delete(key)
     this.#lastSeq = frame.seq
     this.#underWay = { frame, sentAtMs: now }
+    this.#deps.onPoint?.('latency-sent')
   }
 
   /** In a new session, what the last one left unacknowledged. */
@@ -71,6 +74,7 @@ export class LatencyLog {
   ack(seq: number): void {
     if (this.#underWay?.frame.seq !== seq) return
     this.#underWay = null
+    this.#deps.onPoint?.('latency-acknowledged')
     // What came in meanwhile waits for its own quiet moment or the next heartbeat.
   }
 

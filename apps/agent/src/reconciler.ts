@@ -2,9 +2,10 @@ import { isDeepStrictEqual } from 'node:util'
 import type { AgentFrame, DesiredArtifact, PlacementState, RuntimeName } from '@skerry/contracts'
 import { RuntimeError } from '@skerry/runtimes'
 import { AgentError, wordsOf } from './agent-error.ts'
+import type { OnPoint } from './agent-point.ts'
 import { Backoff } from './backoff.ts'
 import type { GoldenLog, Versions } from './golden-log.ts'
-import { filesOf, plan, type Step, type Unit, unitsOf } from './plan.ts'
+import { type EvictStep, filesOf, plan, type Step, type Unit, unitsOf } from './plan.ts'
 import { RuntimeLostError } from './runtime-host.ts'
 import { check } from './steps/check.ts'
 import { evict } from './steps/evict.ts'
@@ -25,6 +26,7 @@ const FIRST_WAIT_MS = 500
 const LONGEST_WAIT_MS = 30_000
 const REASON_LENGTH = 2_000
 const STATE_OF = { fetch: 'fetching', verify: 'verifying', load: 'loading', check: 'checking' } as const
+const POINT_AFTER = { verify: 'verified', load: 'loaded', check: 'checked' } as const
 
 export type ReconcilerDeps = StepDeps & {
   report: (frame: PlacementFrame) => void
@@ -32,6 +34,7 @@ export type ReconcilerDeps = StepDeps & {
   versionsOf: (runtime: RuntimeName) => Promise<Versions>
   random: () => number
   now: () => number
+  onPoint: OnPoint
 }
 
 /**
@@ -106,14 +109,14 @@ export class Reconciler {
     this.#kick()
   }
 
-  /** Keeps files in the cache while something other than the desired state uses them. */
-  pin(files: readonly string[]): () => void {
-    for (const file of files) this.#pinned.set(file, (this.#pinned.get(file) ?? 0) + 1)
+  /** Keeps files in the cache and models in memory while something other than the desired state uses them. */
+  pin(filesAndModels: readonly string[]): () => void {
+    for (const each of filesAndModels) this.#pinned.set(each, (this.#pinned.get(each) ?? 0) + 1)
     return () => {
-      for (const file of files) {
-        const count = (this.#pinned.get(file) ?? 1) - 1
-        if (count > 0) this.#pinned.set(file, count)
-        else this.#pinned.delete(file)
+      for (const each of filesAndModels) {
+        const count = (this.#pinned.get(each) ?? 1) - 1
+        if (count > 0) this.#pinned.set(each, count)
+        else this.#pinned.delete(each)
       }
       this.#kick()
     }
@@ -179,11 +182,18 @@ export class Reconciler {
   async #loop(): Promise<void> {
     await this.#deps.cache.dropParts(new Set([...(this.#desired ?? []).flatMap(filesOf), ...this.#pinned.keys()]))
     for (let step = this.#next(); step !== undefined && !this.#stopped; step = this.#next()) {
-      if (step.kind === 'evict') await evict(step, this.#deps)
+      if (step.kind === 'evict') await this.#evict(step)
       else await this.#execute(step, step.unit)
     }
     // In the same turn as the last look at the plan, so that no change after it goes unseen.
     this.#running = null
+  }
+
+  async #evict(step: EvictStep): Promise<void> {
+    // Memory is empty after any crash; only the disk has a state to find.
+    if ('file' in step) this.#deps.onPoint('evict')
+    await evict(step, this.#deps)
+    if ('file' in step) this.#deps.onPoint('evicted')
   }
 
   #next(): Step | undefined {
@@ -201,7 +211,9 @@ export class Reconciler {
     for (const unit of this.#desired ?? []) {
       if (busy.has(unit.id) || this.#held.has(unit.id)) continue
       const { state, loadMs } = this.#status.get(unit.id) ?? { state: 'pending' }
-      if (state !== 'ready') this.#setStatus(unit, { state: 'ready', ...(loadMs === undefined ? {} : { loadMs }) })
+      if (state === 'ready') continue
+      this.#setStatus(unit, { state: 'ready', ...(loadMs === undefined ? {} : { loadMs }) })
+      this.#deps.onPoint('ready')
     }
     return steps[0]
   }
@@ -217,6 +229,7 @@ export class Reconciler {
     const again = step.kind === 'check' && this.#rechecking.delete(unit.id)
     if (!again) this.#setStatus(unit, { state: STATE_OF[step.kind], ...(loadMs === undefined ? {} : { loadMs }) })
     try {
+      if (step.kind !== 'fetch') this.#deps.onPoint(step.kind)
       if (step.kind === 'fetch') await fetchFile(unit, step.file, this.#deps, controller.signal)
       else if (step.kind === 'verify') {
         await verify(unit, this.#deps, controller.signal)
@@ -228,6 +241,7 @@ export class Reconciler {
         const versions = await this.#deps.versionsOf(unit.runtime)
         if (this.#deps.goldens.changesSince(unit.id, versions).length > 0) this.#checked.delete(unit.id)
       } else await this.#check(unit, controller.signal)
+      if (step.kind !== 'fetch') this.#deps.onPoint(POINT_AFTER[step.kind])
       this.#retries.delete(unit.id)
     } catch (error) {
       if (!controller.signal.aborted) this.#onFailure(step.kind, unit, error)

@@ -1,0 +1,25 @@
+// An agent in a process of its own that stops dead at one point: every thread of its JavaScript waits there, having
+// said so, until the test kills it. Arguments: the agent's options as JSON, and the point, or nothing.
+import { writeSync } from 'node:fs'
+import { pino } from 'pino'
+import { joinAndRun } from '../../dist/index.js'
+
+const [, , options, last] = process.argv
+const reachedFd = 3
+
+try {
+  await joinAndRun({
+    ...JSON.parse(options),
+    logger: pino({ level: 'silent' }),
+    // No jitter: a reconnect comes at once.
+    random: () => 0,
+    onPoint: (point) => {
+      if (point !== last) return
+      writeSync(reachedFd, `${point}\n`)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+    }
+  })
+} catch (error) {
+  console.error(error.message)
+  process.exitCode = 1
+}

@@ -1,0 +1,79 @@
+import { rm } from 'node:fs/promises'
+import type { DesiredArtifact, PlacementState } from '@skerry/contracts'
+import type { AgentPoint } from '../../src/agent-point.ts'
+import type { AgentOptions } from '../../src/index.ts'
+import { ControlPlane } from '../control-plane.ts'
+import { faceDetector } from '../models.ts'
+import { type DiskState, diskState } from './disk-state.ts'
+import { MortalAgent } from './mortal-agent.ts'
+
+export const model = faceDetector()
+
+const READY_MS = 60_000
+
+/** A control plane that stays, and one device's agents, one after the other in the same data directory. */
+export class CrashScene {
+  readonly controlPlane: ControlPlane
+  readonly dataDir: string
+  readonly wish: DesiredArtifact
+  readonly #agents: MortalAgent[] = []
+
+  static async open(dataDir: string): Promise<CrashScene> {
+    return new CrashScene(await ControlPlane.start(), dataDir)
+  }
+
+  private constructor(controlPlane: ControlPlane, dataDir: string) {
+    this.controlPlane = controlPlane
+    this.dataDir = dataDir
+    this.wish = controlPlane.place('faces', model.bytes, 'tfjs-tflite', { names: model.names })
+  }
+
+  async close(): Promise<void> {
+    for (const agent of this.#agents) await agent.kill()
+    await this.controlPlane.stop()
+    await rm(this.dataDir, { recursive: true, force: true })
+  }
+
+  start(last?: AgentPoint, token = 'join-me'): MortalAgent {
+    const options: AgentOptions = {
+      url: this.controlPlane.url,
+      dataDir: this.dataDir,
+      token,
+      runtime: 'tfjs-tflite',
+      // What nobody wants leaves the disk at once.
+      cacheBytes: 0
+    }
+    const agent = new MortalAgent(options, last)
+    this.#agents.push(agent)
+    return agent
+  }
+
+  /** Kills the agent once it stands at its point, and looks at what it left. */
+  async killedAtPoint(agent: MortalAgent): Promise<DiskState> {
+    await agent.reached()
+    await agent.kill()
+    return diskState(this.dataDir)
+  }
+
+  /** Starts the agent again, to no point; resolves with the number of its first session. */
+  async restart(): Promise<number> {
+    const session = this.controlPlane.sessions + 1
+    this.start()
+    await this.controlPlane.session(session)
+    return session
+  }
+
+  async ready(session: number): Promise<void> {
+    const fits = ({ state }: { state: PlacementState }, received: { session: number }): boolean =>
+      received.session === session && state === 'ready'
+    await this.controlPlane.frame('placement', fits, READY_MS)
+  }
+
+  /** The states that were reported in a session, each once, in order. */
+  states(session: number): PlacementState[] {
+    const all = this.controlPlane.received.flatMap(({ frame, session: of }) =>
+      of === session && frame.type === 'placement' ? [frame.state] : []
+    )
+    return [...new Set(all)]
+  }
+}
