@@ -22,5 +22,9 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   conversion: {
     summary: "the example model's four variants by a warm converter; peer: a plain Python script",
     run: async (context) => (await import('./conversion.ts')).benchmarkConversion(context)
+  },
+  runtime: {
+    summary: "one inference through a runtime's child process; peer: ai-edge-litert in Python",
+    run: async (context) => (await import('./runtime.ts')).benchmarkRuntime(context)
   }
 }
