@@ -19,6 +19,10 @@ export type Benchmark = {
 
 /** By the name that `npm run bench` takes. */
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  agent: {
+    summary: 'what an idle agent costs, how soon it serves, what a cut link costs; beside stated goals',
+    run: async (context) => (await import('./agent.ts')).benchmarkAgent(context)
+  },
   conversion: {
     summary: "the example model's four variants by a warm converter; peer: a plain Python script",
     run: async (context) => (await import('./conversion.ts')).benchmarkConversion(context)
