@@ -69,6 +69,7 @@ function fickle(runtime: TfliteRuntime, kernels: { broken: boolean; runs: number
     info: runtime.info,
     pid: runtime.pid,
     load: (...args) => runtime.load(...args),
+    resize: (...args) => runtime.resize(...args),
     unload: (id) => runtime.unload(id),
     stats: () => runtime.stats(),
     close: () => runtime.close(),
@@ -121,7 +122,8 @@ async function device() {
       goldens,
       versionsOf: () => Promise.resolve({ ...versions }),
       random: () => 0,
-      now: Date.now
+      now: Date.now,
+      onPoint: () => undefined
     })
     ends.push(async () => {
       await reconciler.stop()

@@ -13,9 +13,9 @@ import { pinToOneCore } from './pinning.ts'
 
 const rounds = 7
 const warmUpRuns = 20
-const names: RuntimeName[] = ['litert', 'tfjs-tflite']
+const names: RuntimeName[] = ['litert', 'tfjs-tflite', 'tfjs-tflite-node']
 /** Runs in a round: about half a second each. */
-const runsOf: Record<RuntimeName, number> = { litert: 150, 'tfjs-tflite': 40 }
+const runsOf: Record<RuntimeName, number> = { litert: 150, 'tfjs-tflite': 40, 'tfjs-tflite-node': 20 }
 const peerRuns = 150
 const peerScript = fileURLToPath(new URL('../litert-peer.py', import.meta.url))
 

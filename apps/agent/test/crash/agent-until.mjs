@@ -1,5 +1,5 @@
-// An agent in a process of its own that stops dead at one point: every thread of its JavaScript waits there, having
-// said so, until the test kills it. Arguments: the agent's options as JSON, and the point, or nothing.
+// An agent in a process of its own that says each point that it reaches and stops dead at one of them: every thread of
+// its JavaScript waits there until the test kills it. Arguments: the agent's options as JSON, and the point, or nothing.
 import { writeSync } from 'node:fs'
 import { pino } from 'pino'
 import { joinAndRun } from '../../dist/index.js'
@@ -14,8 +14,8 @@ try {
     // No jitter: a reconnect comes at once.
     random: () => 0,
     onPoint: (point) => {
-      if (point !== last) return
       writeSync(reachedFd, `${point}\n`)
+      if (point !== last) return
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
     }
   })

@@ -69,11 +69,8 @@ export class CrashScene {
     await this.controlPlane.frame('placement', fits, READY_MS)
   }
 
-  /** The states that were reported in a session, each once, in order. */
-  states(session: number): PlacementState[] {
-    const all = this.controlPlane.received.flatMap(({ frame, session: of }) =>
-      of === session && frame.type === 'placement' ? [frame.state] : []
-    )
-    return [...new Set(all)]
+  /** The points that the agent started last has reached. */
+  points(): string[] {
+    return this.#agents.at(-1)?.points() ?? []
   }
 }

@@ -5,12 +5,13 @@ const begin = '<!-- crash:begin -->'
 const end = '<!-- crash:end -->'
 
 export function crashTable(rows: readonly MatrixRow[]): string {
-  const cells = [
-    ['step', 'killed when', 'found on the disk', 'after the restart, it'],
-    ['---', '---', '---', '---'],
-    ...rows.map(({ step, when, found, next }) => [step, when, found, next])
-  ]
-  return cells.map((row) => `| ${row.join(' | ')} |`).join('\n')
+  const titles = ['step', 'killed when', 'found on the disk', 'after the restart, it']
+  const cells = [titles, ...rows.map(({ step, when, found, next }) => [step, when, found, next])]
+  // As the formatter sets tables.
+  const widths = titles.map((_, at) => Math.max(...cells.map((row) => row[at]?.length ?? 0)))
+  const rule = widths.map((width) => '-'.repeat(width))
+  const [head, ...body] = cells.map((row) => row.map((cell, at) => cell.padEnd(widths[at] ?? 0)))
+  return [head ?? [], rule, ...body].map((row) => `| ${row.join(' | ')} |`).join('\n')
 }
 
 /** @throws RangeError when the text has no marks. */

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -14,12 +15,20 @@ const REACH_MS = 60_000
 export class MortalAgent {
   readonly #process: ChildProcess
   readonly #gone: Promise<unknown>
+  readonly #last: AgentPoint | undefined
+  readonly #points = new Set<string>()
+  readonly #news = new EventEmitter()
   #stderr = ''
 
   constructor(options: AgentOptions, last?: AgentPoint) {
     const args = [script, JSON.stringify(options), ...(last === undefined ? [] : [last])]
     this.#process = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] })
+    this.#last = last
     this.#gone = once(this.#process, 'close')
+    createInterface({ input: this.#process.stdio[3] as Readable }).on('line', (point) => {
+      this.#points.add(point)
+      this.#news.emit('point')
+    })
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr += text
     })
@@ -27,10 +36,18 @@ export class MortalAgent {
 
   /** Resolves once the agent stands at its point and does nothing more. */
   async reached(): Promise<void> {
-    const pipe = this.#process.stdio[3] as Readable
-    const there = once(pipe, 'data', { signal: AbortSignal.timeout(REACH_MS) }).then(() => true)
-    if (await Promise.race([there, this.#gone.then(() => false)])) return
-    throw new Error(`the agent ended before its point: ${this.#stderr}`)
+    const signal = AbortSignal.timeout(REACH_MS)
+    const ended = this.#gone.then(() => {
+      throw new Error(`the agent ended before its point: ${this.#stderr}`)
+    })
+    while (this.#last === undefined || !this.#points.has(this.#last)) {
+      await Promise.race([once(this.#news, 'point', { signal }), ended])
+    }
+  }
+
+  /** The points that it has reached so far. */
+  points(): string[] {
+    return [...this.#points]
   }
 
   /** What it says when it ends by itself. */
