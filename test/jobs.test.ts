@@ -268,6 +268,22 @@ describe('jobs, on a control plane with simulated devices', () => {
     await device.close()
   })
 
+  it('gives no work to a device that says it takes none, and goes on as soon as it takes work again', async () => {
+    const health = { cpuPercent: 1, memoryUsedBytes: 1, rssBytes: 1, at: new Date().toISOString() }
+    first.send({
+      type: 'heartbeat',
+      health: { ...health, refusing: 'This device takes no work now: it is 95 °C hot.' }
+    })
+    await eventually(
+      async () => (await stack.must<Device>('GET', `/devices/${first.deviceId}`)).health?.refusing !== undefined
+    )
+    const { id } = await stack.must<Job>('POST', '/jobs', job([7, 0, 0, 0]))
+    await eventually(async () => (await stack.must<Job>('GET', `/jobs/${id}`)).state === 'queued')
+    expect(first.assigned.filter(({ jobId }) => jobId === id)).toEqual([])
+    first.send({ type: 'heartbeat', health })
+    expect(await stack.ended(id)).toMatchObject({ state: 'succeeded', attempts: [{ number: 1 }] })
+  }, 45_000)
+
   it('loses no waiting job when Valkey is flushed', async () => {
     await stack.must('POST', `/devices/${first.deviceId}/cordon`)
     const ids: string[] = []

@@ -125,9 +125,10 @@ export class Agent {
     this.#host = new RuntimeHost({
       start: deps.startRuntime,
       threads: settings.threads,
+      processes: slots.infer,
       invokeTimeoutMs: settings.invokeTimeoutMs,
       log,
-      onLost: (runtime) => this.#reconciler.runtimeLost(runtime)
+      onLost: (runtime, models) => this.#reconciler.runtimeLost(runtime, models)
     })
     const steps: StepDeps = { cache, host: this.#host, controlPlanePublicKey: identity.controlPlanePublicKey, log }
     const versionsOf = (runtime: RuntimeName): Promise<Versions> => this.#versionsOf(runtime)

@@ -85,14 +85,15 @@ export class Reconciler {
     this.#kick()
   }
 
-  /** The processes of this runtime are gone: its models load again, at once or, if that happens often, a little later. */
-  runtimeLost(runtime: RuntimeName): void {
+  /** A process of this runtime is gone: what it held loads again, at once or, if that happens often, a little later. */
+  runtimeLost(runtime: RuntimeName, models: ReadonlySet<string>): void {
     const now = this.#deps.now()
     if (now - this.#lastLossAt > LONGEST_WAIT_MS) this.#restart.reset()
     const waitMs = now - this.#lastLossAt > LONGEST_WAIT_MS ? 0 : this.#restart.nextMs()
     this.#lastLossAt = now
     for (const unit of this.#desired ?? []) {
-      if (unit.runtime !== runtime || this.#status.get(unit.id)?.state !== 'ready') continue
+      if (unit.runtime !== runtime || !models.has(unit.id)) continue
+      if (this.#status.get(unit.id)?.state !== 'ready') continue
       this.#setStatus(unit, { state: 'loading', reason: 'Its runtime ended and starts again.' })
       if (waitMs > 0) this.#hold(unit, waitMs)
     }

@@ -25,10 +25,12 @@ export class RuntimeLostError extends Error {
 export type RuntimeHostDeps = {
   start: (name: RuntimeName) => Promise<TfliteRuntime>
   threads: number
+  /** Processes of one runtime at most: inferences at once that do not wait for each other. */
+  processes: number
   invokeTimeoutMs: number
   log: Logger
-  /** A process is gone that nobody ended; its models are no longer loaded. */
-  onLost: (runtime: RuntimeName) => void
+  /** A process is gone that nobody ended, and with it these models: no other process holds them. */
+  onLost: (runtime: RuntimeName, models: ReadonlySet<string>) => void
 }
 
 type Call = { artifact: string }
@@ -36,28 +38,32 @@ type Child = {
   name: RuntimeName
   process: TfliteRuntime
   models: Map<string, Promise<HostedModel>>
-  loaded: Set<string>
+  loaded: Map<string, HostedModel>
   /** Calls in the process, oldest first: it runs them one by one, so the first is the one that runs. */
   calls: Set<Call>
   culprit: Call | null
   gone: boolean
+  idle: NodeJS.Timeout | null
 }
+type Pool = { live: Set<Child>; starting: Promise<Child> | null }
 
 /** Crashes in a row after which an artifact is not loaded again. */
 const CRASHES_IN_A_ROW = 2
 const LOAD_TIMEOUT_MS = 120_000
 const ABORT_GRACE_MS = 1_000
 const CLOSE_GRACE_MS = 3_000
+/** How long a process that is not needed stays: work that comes in bursts should not start it each time. */
+const SPARE_MS = 60_000
 
 /**
- * One process per runtime, started when it is first needed, and again after a crash with the models it held as they
- * are needed. It knows which call took a process down, and refuses an artifact that did it twice in a row.
+ * The processes of each runtime. The first starts when it is needed, and again after a crash with the models it held as
+ * they are needed; further ones while inferences wait for each other, and they end when that is over. It knows which
+ * call took a process down, and refuses an artifact that did it twice in a row.
  */
 export class RuntimeHost {
   readonly #deps: RuntimeHostDeps
   readonly #specs = new Map<string, ModelSpec>()
-  readonly #children = new Map<RuntimeName, Promise<Child>>()
-  readonly #live = new Map<RuntimeName, Child>()
+  readonly #pools = new Map<RuntimeName, Pool>()
   readonly #crashes = new Map<string, number>()
   #closed = false
 
@@ -67,11 +73,11 @@ export class RuntimeHost {
 
   /** Ids of the models that are in a living process. */
   loadedIds(): Set<string> {
-    return new Set([...this.#live.values()].flatMap((child) => [...child.loaded]))
+    return new Set(this.#live().flatMap(({ loaded }) => [...loaded.keys()]))
   }
 
   pids(): number[] {
-    return [...this.#live.values()].map((child) => child.process.pid)
+    return this.#live().map((child) => child.process.pid)
   }
 
   /** Forgets an artifact's crashes: it ran, or nobody wants it any more and a later wish for it starts afresh. */
@@ -89,12 +95,15 @@ export class RuntimeHost {
     const spec = this.#specs.get(id)
     this.#specs.delete(id)
     if (spec === undefined) return
-    const child = this.#live.get(spec.runtime)
-    if (child === undefined || !child.models.has(id)) return
-    const model = child.models.get(id)
-    child.models.delete(id)
-    child.loaded.delete(id)
-    if ((await model?.catch(() => null)) !== null && !child.gone) await child.process.unload(id)
+    const holders = [...this.#pool(spec.runtime).live].filter((child) => child.models.has(id))
+    await Promise.all(
+      holders.map(async (child) => {
+        const model = child.models.get(id)
+        child.models.delete(id)
+        child.loaded.delete(id)
+        if ((await model?.catch(() => null)) !== null && !child.gone) await child.process.unload(id)
+      })
+    )
   }
 
   /** A model that was loaded before; loads it again if its process was lost since. */
@@ -120,16 +129,27 @@ export class RuntimeHost {
   /** Ends every process, by force those that do not end with their calls. */
   async close(): Promise<void> {
     this.#closed = true
-    const children = await Promise.allSettled(this.#children.values())
+    await Promise.allSettled([...this.#pools.values()].map(({ starting }) => starting))
     await Promise.all(
-      children.map(async (child) => {
-        if (child.status === 'rejected') return
-        const { pid } = child.value.process
-        const timer = setTimeout(() => this.#kill(pid), CLOSE_GRACE_MS)
-        await child.value.process.close()
+      this.#live().map(async ({ process, idle }) => {
+        if (idle !== null) clearTimeout(idle)
+        const timer = setTimeout(() => this.#kill(process.pid), CLOSE_GRACE_MS)
+        await process.close()
         clearTimeout(timer)
       })
     )
+  }
+
+  #live(): Child[] {
+    return [...this.#pools.values()].flatMap(({ live }) => [...live])
+  }
+
+  #pool(name: RuntimeName): Pool {
+    const known = this.#pools.get(name)
+    if (known !== undefined) return known
+    const pool: Pool = { live: new Set(), starting: null }
+    this.#pools.set(name, pool)
+    return pool
   }
 
   #kill(pid: number): void {
@@ -143,8 +163,9 @@ export class RuntimeHost {
 
   async #runOnce(id: string, inputs: SessionInputs, signal: AbortSignal): Promise<SessionResult> {
     const spec = this.#specOf(id)
-    const child = await this.#child(spec.runtime)
-    const { session } = await this.#hosted(spec, child)
+    const child = this.#leastBusy(spec) ?? (await this.#child(spec.runtime))
+    // No turn is lost where it is loaded: the next call must see that this process is taken.
+    const { session } = child.loaded.get(id) ?? (await this.#hosted(spec, child))
     if (signal.aborted) throw new AgentError('aborted')
     const hard = new AbortController()
     let timer: NodeJS.Timeout | undefined
@@ -182,8 +203,9 @@ export class RuntimeHost {
     const loading = this.#watched(child, spec, () =>
       child.process.load(spec.id, spec.path, { threads: this.#deps.threads, signal })
     ).then((loaded) => {
-      if (child.models.get(spec.id) === loading) child.loaded.add(spec.id)
-      return { loaded, session: new ModelSession(child.process, spec.id, loaded, spec.names) }
+      const hosted = { loaded, session: new ModelSession(child.process, spec.id, loaded, spec.names) }
+      if (child.models.get(spec.id) === loading) child.loaded.set(spec.id, hosted)
+      return hosted
     })
     child.models.set(spec.id, loading)
     loading.catch(() => child.models.delete(spec.id))
@@ -208,43 +230,90 @@ export class RuntimeHost {
     } finally {
       // The calls of a lost process stay, so that each of them sees the same oldest call.
       if (!child.gone && child.culprit === null) child.calls.delete(call)
+      if (!child.gone && child.calls.size === 0 && this.#pool(runtime).live.size > 1) this.#endWhenSpare(child)
     }
   }
 
+  /**
+   * The process that answers soonest among those that hold the model. While that one is busy another gets ready behind
+   * the scenes: a start and a load take longer than to wait for most inferences.
+   */
+  #leastBusy(spec: ModelSpec): Child | undefined {
+    const { live } = this.#pool(spec.runtime)
+    const holders = [...live].filter((child) => child.loaded.has(spec.id))
+    const best = holders.sort((a, b) => a.calls.size - b.calls.size)[0]
+    if (best !== undefined && best.calls.size > 0) {
+      this.#spread(spec).catch((error: unknown) =>
+        this.#deps.log.warn({ model: spec.id, error: wordsOf(error) }, 'a further process could not take a model')
+      )
+    }
+    return best
+  }
+
+  async #spread(spec: ModelSpec): Promise<void> {
+    const { live, starting } = this.#pool(spec.runtime)
+    const idle = [...live].find(({ calls, models }) => calls.size === 0 && !models.has(spec.id))
+    if (idle === undefined && (starting !== null || live.size >= this.#deps.processes)) return
+    const child = idle ?? (await this.#start(spec.runtime))
+    // It may have been unloaded meanwhile.
+    if (this.#specs.get(spec.id) === spec) await this.#hosted(spec, child)
+  }
+
   #child(name: RuntimeName): Promise<Child> {
+    const { live, starting } = this.#pool(name)
+    const [first] = live
+    return first === undefined ? (starting ?? this.#start(name)) : Promise.resolve(first)
+  }
+
+  #start(name: RuntimeName): Promise<Child> {
     if (this.#closed) return Promise.reject(new AgentError('aborted', 'The agent is stopping.'))
-    const known = this.#children.get(name)
-    if (known !== undefined) return known
+    const pool = this.#pool(name)
     const starting = this.#deps.start(name).then((runtime) => {
       const child: Child = {
         name,
         process: runtime,
         models: new Map(),
-        loaded: new Set(),
+        loaded: new Map(),
         calls: new Set(),
         culprit: null,
-        gone: false
+        gone: false,
+        idle: null
       }
-      this.#live.set(name, child)
-      runtime.onExit((exit) => this.#onExit(child, starting, exit))
+      pool.live.add(child)
+      runtime.onExit((exit) => this.#onExit(child, exit))
       return child
     })
-    this.#children.set(name, starting)
-    starting.catch(() => this.#forget(name, starting))
+    pool.starting = starting
+    const settled = (): void => {
+      pool.starting = null
+    }
+    starting.then(settled, settled)
     return starting
   }
 
-  #onExit(child: Child, starting: Promise<Child>, exit: RuntimeExit): void {
+  /** Ends a process after a while in which it had nothing to do, if all that it holds is held by another one too. */
+  #endWhenSpare(child: Child): void {
+    if (child.idle !== null) clearTimeout(child.idle)
+    child.idle = setTimeout(() => {
+      if (child.gone || child.calls.size > 0 || this.#onlyIn(child, child.models.keys()).size > 0) return
+      this.#pool(child.name).live.delete(child)
+      child.process.close().catch((error: unknown) => this.#deps.log.warn({ error }, 'a spare process did not end'))
+    }, SPARE_MS)
+    child.idle.unref()
+  }
+
+  #onlyIn(child: Child, models: Iterable<string>): Set<string> {
+    const others = [...this.#pool(child.name).live].filter((other) => other !== child)
+    return new Set([...models].filter((id) => !others.some(({ loaded }) => loaded.has(id))))
+  }
+
+  #onExit(child: Child, exit: RuntimeExit): void {
     child.gone = true
-    if (this.#live.get(child.name) === child) this.#live.delete(child.name)
-    this.#forget(child.name, starting)
+    if (child.idle !== null) clearTimeout(child.idle)
+    this.#pool(child.name).live.delete(child)
     if (exit.expected) return
     const { exitCode, signal, stderr } = exit
     this.#deps.log.warn({ runtime: child.name, exitCode, signal, stderr }, 'a runtime process is gone')
-    this.#deps.onLost(child.name)
-  }
-
-  #forget(name: RuntimeName, starting: Promise<Child>): void {
-    if (this.#children.get(name) === starting) this.#children.delete(name)
+    this.#deps.onLost(child.name, this.#onlyIn(child, child.models.keys()))
   }
 }

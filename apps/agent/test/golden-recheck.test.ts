@@ -106,9 +106,10 @@ async function device() {
         return fickle(runtime, kernels)
       },
       threads: 1,
+      processes: 1,
       invokeTimeoutMs: 60_000,
       log,
-      onLost: (runtime) => reconciler.runtimeLost(runtime)
+      onLost: (runtime, models) => reconciler.runtimeLost(runtime, models)
     })
     const reconciler: Reconciler = new Reconciler({
       cache,

@@ -6,7 +6,7 @@ export type ServedArtifact = { artifact: string; variant: string; runtime: strin
 export type SchedulableDevice = {
   id: string
   labels: Labels
-  /** False while cordoned or draining. */
+  /** False while cordoned, draining, or refusing work by itself. */
   accepts: boolean
   free: { infer: number; convert: number }
   /** Deployments whose artifact is ready here. */

@@ -15,6 +15,8 @@ export type Session = {
   labels: Labels
   slots: Slots
   accepts: boolean
+  /** Its agent said that it takes no work now: short of memory, hot, or low on battery. */
+  refusing: boolean
   /** What occupies a slot there, by job and epoch, until its result came; also jobs that were cancelled meanwhile. */
   running: Map<string, 'infer' | 'convert'>
   ready: Map<string, ServedArtifact>
@@ -69,8 +71,14 @@ export class Fleet {
     this.#sessions.get(deviceId)?.running.delete(key)
   }
 
-  noteHealth(deviceId: string, health: DeviceHealth, nowMs: number): void {
+  /** Answers whether the device takes work again that it refused before. */
+  noteHealth(deviceId: string, health: DeviceHealth, nowMs: number): boolean {
     this.#unwritten.set(deviceId, { health, seenAt: new Date(nowMs) })
+    const session = this.#sessions.get(deviceId)
+    if (session === undefined) return false
+    const refused = session.refusing
+    session.refusing = health.refusing !== undefined
+    return refused && !session.refusing
   }
 
   /** Heartbeats since the last call, for one write to Postgres. */
@@ -84,7 +92,7 @@ export class Fleet {
     return [...this.#sessions.values()].map((session) => ({
       id: session.deviceId,
       labels: session.labels,
-      accepts: session.accepts,
+      accepts: session.accepts && !session.refusing,
       free: freeSlots(session),
       ready: session.ready,
       lastAssignedAtMs: session.lastAssignedAtMs

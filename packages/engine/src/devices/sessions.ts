@@ -83,6 +83,7 @@ export class Sessions {
       labels: record.labels,
       slots,
       accepts: !record.cordoned,
+      refusing: false,
       running,
       ready: new Map(),
       lastAssignedAtMs: 0,
@@ -133,7 +134,7 @@ export class Sessions {
     current.lastHeardAtMs = this.#resources.nowMs()
     switch (frame.type) {
       case 'heartbeat':
-        this.#fleet.noteHealth(deviceId, frame.health, this.#resources.nowMs())
+        if (this.#fleet.noteHealth(deviceId, frame.health, this.#resources.nowMs())) this.#dispatcher.wakeAll()
         return
       case 'latency':
         await this.#latency.add(deviceId, frame)
