@@ -63,10 +63,29 @@ function checkMachine(layout, env) {
   return 'fits'
 }
 
+/** What an agent needs that does not convert: no Python, no compiler, no Prisma client. */
+async function setupDevice({ log }) {
+  checkNode()
+  const layout = layoutOf(path.resolve(import.meta.dirname, '..'))
+  fs.mkdirSync(layout.tools, { recursive: true })
+  const { CI, ...lasting } = writableEnvironment(layout.tools)
+  const context = { env: { ...process.env, ...lasting, CI }, log }
+  await withLock(path.join(layout.tools, 'setup.lock'), log, async () => {
+    if (!nodePackagesAreCurrent(layout)) checkNpm()
+    await nodePackages(layout, context)
+    await build(layout, context, 'apps/cli')
+  })
+  log('This machine can join: npx skerry agent join URL --token TOKEN')
+}
+
 /** Runs set-up for a command; on failure tells why and ends the process. */
 export async function setupOrExit({ log }) {
+  return orExit(() => setup({ log }))
+}
+
+async function orExit(work) {
   try {
-    return await setup({ log })
+    return await work()
   } catch (error) {
     console.error(error instanceof SetupError ? `set-up: ${error.message}` : error)
     process.exit(1)
@@ -74,5 +93,5 @@ export async function setupOrExit({ log }) {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(fs.realpathSync(process.argv[1])).href) {
-  await setupOrExit({ log: console.log })
+  await orExit(() => (process.argv.includes('--device') ? setupDevice : setup)({ log: console.log }))
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { ConversionResult, Deployment, Job } from '@skerry/contracts'
 import { type Answer, SimulatedDevice } from '@skerry/testkit'
+import { bordersOf, type TestModel } from '../apps/agent/test/models.ts'
 import { eventually, type Stack } from './stack.ts'
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
@@ -38,7 +39,7 @@ export async function simulatedModel(stack: Stack, name: string, variants: Simul
       }
     })
   }
-  const result: ConversionResult = {
+  await convertAs(stack, name, {
     inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 4] }],
     outputs: [{ name: 'y', datatype: 'FP32', shape: [-1, 1] }],
     names: { inputs: { x: 'x' }, outputs: { y: 'output_0' } },
@@ -47,7 +48,33 @@ export async function simulatedModel(stack: Stack, name: string, variants: Simul
     variants: converted,
     warnings: [],
     timings: {}
-  }
+  })
+}
+
+/** Uploads a model `name` whose one variant is a real file, which real agents can run. */
+export async function realModel(stack: Stack, name: string, model: TestModel): Promise<void> {
+  await convertAs(stack, name, {
+    ...bordersOf(model),
+    names: model.names,
+    converter: { name: 'simulated', version: '1', options: {} },
+    reference: {},
+    variants: [
+      {
+        recipe: 'float32',
+        state: 'ready',
+        sha256: await putBlob(stack, model.bytes),
+        bytes: model.bytes.byteLength,
+        inputs: [],
+        outputs: [],
+        operators: []
+      }
+    ],
+    warnings: [],
+    timings: {}
+  })
+}
+
+async function convertAs(stack: Stack, name: string, result: ConversionResult): Promise<void> {
   const converter = new SimulatedDevice({
     url: stack.url,
     token: await stack.joinToken(['convert']),
@@ -59,7 +86,7 @@ export async function simulatedModel(stack: Stack, name: string, variants: Simul
   await converter.connect()
   await stack.must('PUT', `/models/${name}/versions/1/source?format=h5`, fakeSource)
   const job = await stack.must<Job>('POST', `/models/${name}/versions/1/conversions`, {
-    variants: variants.map((v) => v.recipe)
+    variants: result.variants.map(({ recipe }) => recipe)
   })
   const ended = await stack.ended(job.id)
   if (ended.state !== 'succeeded') throw new Error(`conversion: ${JSON.stringify(ended)}`)

@@ -29,7 +29,7 @@ export class Stack {
     this.#valkey = valkey
   }
 
-  static async prepare(): Promise<Stack> {
+  static async prepare(changes: Partial<ControlPlaneConfig> = {}): Promise<Stack> {
     const dataDir = await mkdtemp(path.join(os.tmpdir(), 'skerry-stack-'))
     const database = await freshDatabase()
     const valkey = await startTestValkey()
@@ -40,13 +40,14 @@ export class Stack {
       databaseUrl: database.url,
       redisUrl: valkey.url,
       blobUrl: pathToFileURL(path.join(dataDir, 'blobs')).href,
-      logLevel: process.env.SKERRY_TEST_LOG ?? 'silent'
+      logLevel: process.env.SKERRY_TEST_LOG ?? 'silent',
+      ...changes
     }
     return new Stack(config, database, valkey)
   }
 
-  static async start(): Promise<Stack> {
-    const stack = await Stack.prepare()
+  static async start(changes: Partial<ControlPlaneConfig> = {}): Promise<Stack> {
+    const stack = await Stack.prepare(changes)
     await stack.startControlPlane()
     return stack
   }

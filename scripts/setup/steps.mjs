@@ -123,9 +123,14 @@ export async function prismaClient({ root, prismaStamp }, context) {
   return 'generated'
 }
 
-export async function build({ root }, context) {
+/** All of it, or what one project needs. */
+export async function build({ root }, context, ...projects) {
   const tsc = path.join(root, 'node_modules/typescript/bin/tsc')
-  await run(process.execPath, [tsc, '-b'], { ...context, what: 'building the packages (tsc -b)', cwd: root })
+  await run(process.execPath, [tsc, '-b', ...projects], {
+    ...context,
+    what: 'building the packages (tsc -b)',
+    cwd: root
+  })
   return 'built'
 }
 

@@ -26,3 +26,11 @@ export function realModel(specifier: string): TestModel {
 }
 
 export const faceDetector = (): TestModel => realModel('@mediapipe/face_detection/face_detection_short_range.tflite')
+
+/** Its inputs and outputs as a conversion would tell them: any batch, float32. */
+export function bordersOf({ bytes }: TestModel) {
+  const { inputs, outputs } = readTflite(bytes)
+  const told = (tensors: readonly { name: string; shape: readonly number[] }[]) =>
+    tensors.map(({ name, shape }) => ({ name, datatype: 'FP32' as const, shape: [-1, ...shape.slice(1)] }))
+  return { inputs: told(inputs), outputs: told(outputs) }
+}

@@ -8,6 +8,8 @@ export type ToolPaths = { python: string; liteRtLibrary: string; liteRtVersion: 
 
 export type CliConfig = {
   dataDir: string
+  /** What the control plane of `up` listens on. */
+  host: string
   port: number
   databaseUrl: string | undefined
   redisUrl: string | undefined
@@ -43,14 +45,22 @@ function readKey(env: NodeJS.ProcessEnv, dataDir: string): string | undefined {
 export function readConfig(env: NodeJS.ProcessEnv): CliConfig {
   const dataDir = path.resolve(env.SKERRY_DATA_DIR ?? '.skerry')
   const port = Number(env.SKERRY_HTTP_PORT ?? 8080)
+  const host = env.SKERRY_HTTP_HOST ?? '127.0.0.1'
   return {
     dataDir,
+    host,
     port,
     databaseUrl: env.SKERRY_DATABASE_URL,
     redisUrl: env.SKERRY_REDIS_URL,
-    url: env.SKERRY_URL ?? `http://127.0.0.1:${port}`,
+    url: env.SKERRY_URL ?? localUrl(host, port),
     key: readKey(env, dataDir),
     tools: readTools(env),
     environment: env
   }
+}
+
+/** How this machine itself calls what listens there. */
+export function localUrl(host: string, port: number): string {
+  if (host === '0.0.0.0' || host === '::') return `http://127.0.0.1:${port}`
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }

@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { CliError } from './cli-error.ts'
 import { agentCommand } from './commands/agent.ts'
 import { convertCommand } from './commands/convert.ts'
+import { joinTokenCommand } from './commands/join-token.ts'
 import { resourceCommands } from './commands/resources.ts'
 import { upCommand } from './commands/up.ts'
 import { readConfig } from './config.ts'
@@ -15,7 +16,7 @@ const program = new Command('skerry')
   .showHelpAfterError()
   .addHelpText(
     'after',
-    '\nEnvironment: SKERRY_URL (default http://127.0.0.1:8080), SKERRY_KEY or SKERRY_DATA_DIR (its admin.key), SKERRY_HTTP_PORT.'
+    '\nEnvironment: SKERRY_URL (default http://127.0.0.1:8080), SKERRY_KEY or SKERRY_DATA_DIR (its admin.key), SKERRY_HTTP_PORT, SKERRY_HTTP_HOST.'
   )
 
 const PLAIN = [CliError, AgentError, ConversionError, EmbeddedError]
@@ -25,6 +26,7 @@ try {
   upCommand(program, config)
   agentCommand(program, config)
   convertCommand(program, config)
+  joinTokenCommand(program, config)
   resourceCommands(program, config)
   await program.parseAsync()
 } catch (error) {

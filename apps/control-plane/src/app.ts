@@ -11,6 +11,7 @@ import deployments from './routes/deployments.ts'
 import devices from './routes/devices.ts'
 import health from './routes/health.ts'
 import jobs from './routes/jobs.ts'
+import joinTokens from './routes/join-tokens.ts'
 import models from './routes/models.ts'
 import type { App } from './routes/types.ts'
 import uploads from './routes/uploads.ts'
@@ -18,7 +19,11 @@ import uploads from './routes/uploads.ts'
 export const VERSION = '0.1.0'
 
 /** The HTTP application over an engine; whoever calls this listens, or injects requests. */
-export async function buildApp(engine: Engine, logger: FastifyBaseLogger): Promise<App> {
+export async function buildApp(
+  engine: Engine,
+  logger: FastifyBaseLogger,
+  options: { publicUrl?: string } = {}
+): Promise<App> {
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -34,6 +39,7 @@ export async function buildApp(engine: Engine, logger: FastifyBaseLogger): Promi
   await app.register(agentSocket, { engine })
   await app.register(health, { engine })
   await app.register(enrol, { engine })
+  await app.register(joinTokens, { engine, ...options, prefix: '/api/v1' })
   for (const routes of [devices, models, uploads, deployments, jobs])
     await app.register(routes, { engine, prefix: '/api/v1' })
   return app

@@ -4,6 +4,8 @@ import { pathToFileURL } from 'node:url'
 export type ControlPlaneConfig = {
   host: string
   port: number
+  /** Where devices reach it, where that is not what it is bound to: behind a proxy, say. */
+  publicUrl?: string
   dataDir: string
   databaseUrl: string
   redisUrl: string
@@ -26,10 +28,17 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlPlaneConfig {
   return {
     host: env.SKERRY_HTTP_HOST ?? '127.0.0.1',
     port,
+    ...(env.SKERRY_PUBLIC_URL === undefined ? {} : { publicUrl: publicUrlOf(env.SKERRY_PUBLIC_URL) }),
     dataDir,
     databaseUrl: need('SKERRY_DATABASE_URL'),
     redisUrl: need('SKERRY_REDIS_URL'),
     blobUrl: env.SKERRY_BLOB_URL ?? pathToFileURL(path.join(dataDir, 'blobs')).href,
     logLevel: env.SKERRY_LOG_LEVEL ?? 'info'
   }
+}
+
+function publicUrlOf(text: string): string {
+  const url = URL.parse(text)
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url.href.replace(/\/$/, '')
+  throw new Error(`SKERRY_PUBLIC_URL is an address such as https://skerry.example, not ${text}`)
 }

@@ -32,7 +32,7 @@ export async function startControlPlane(
     nowMs: () => performance.timeOrigin + performance.now()
   }
   const engine = await Engine.open(resources, runtimeSupport)
-  const app = await buildApp(engine, log)
+  const app = await buildApp(engine, log, config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl })
   await engine.start()
   const url = await app.listen({ host: config.host, port: config.port })
   return {

@@ -18,7 +18,14 @@ export const JoinTokenRequest = Type.Object(
   { additionalProperties: false }
 )
 export type JoinTokenRequest = Static<typeof JoinTokenRequest>
-export const JoinToken = Type.Object({ id: Id, token: Type.String(), expiresAt: Timestamp })
+export const JoinToken = Type.Object({
+  id: Id,
+  token: Type.String(),
+  expiresAt: Timestamp,
+  urls: Type.Optional(
+    Type.Array(Type.String(), { description: 'Where devices reach this control plane, loopback last' })
+  )
+})
 export type JoinToken = Static<typeof JoinToken>
 
 export const DeviceFacts = Type.Object({

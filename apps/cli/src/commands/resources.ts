@@ -1,5 +1,5 @@
-import type { Deployment, Device, Job, JoinToken } from '@skerry/contracts'
-import { type Command, Option } from 'commander'
+import type { Deployment, Device, Job } from '@skerry/contracts'
+import type { Command } from 'commander'
 import { apiClientOf } from '../api-client.ts'
 import type { CliConfig } from '../config.ts'
 import { renderTable } from '../table.ts'
@@ -12,23 +12,6 @@ export function resourceCommands(program: Command, config: CliConfig): void {
   const client = () => apiClientOf(config)
   const show = (flags: Flags, value: unknown, text: () => string) =>
     console.log(flags.json ? JSON.stringify(value) : text())
-
-  program
-    .command('join-token')
-    .description('a token with which devices join; it is shown once')
-    .addOption(new Option('--capability <list>').choices(['infer', 'convert', 'infer,convert']).default('infer'))
-    .option('--uses <n>', 'how many devices may use it', '1')
-    .option('--json')
-    .action(async (flags: Flags & { capability: string; uses: string }) => {
-      const body = { capabilities: flags.capability.split(','), uses: Number(flags.uses) }
-      const token = await client().post<JoinToken>('/join-tokens', body)
-      show(
-        flags,
-        token,
-        () =>
-          `${token.token}\n\nnpx skerry agent join ${config.url} --token ${token.token}\n(expires ${token.expiresAt})`
-      )
-    })
 
   program
     .command('devices')

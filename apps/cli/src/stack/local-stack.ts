@@ -5,7 +5,7 @@ import type { Capability, Device, JoinToken } from '@skerry/contracts'
 import { type Service, startPostgres, startValkey } from '@skerry/embedded'
 import { ApiClient } from '../api-client.ts'
 import { CliError } from '../cli-error.ts'
-import { type CliConfig, repositoryRoot, type ToolPaths } from '../config.ts'
+import { type CliConfig, localUrl, repositoryRoot, type ToolPaths } from '../config.ts'
 import { NodeProcess } from './node-process.ts'
 
 export type LocalAgent = { name: string; runtime: string; capabilities: Capability[] }
@@ -37,7 +37,7 @@ export class LocalStack {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#config.port}`
+    return localUrl(this.#config.host, this.#config.port)
   }
 
   async startServices(say: Say): Promise<void> {
@@ -64,13 +64,15 @@ export class LocalStack {
   }
 
   async #checkPort(): Promise<void> {
-    const { port } = this.#config
+    const { host, port } = this.#config
     await new Promise<void>((resolve, reject) => {
       const probe = net.createServer()
-      probe.once('error', (cause) =>
-        reject(new CliError(`Port ${port} is in use: end what uses it, or set SKERRY_HTTP_PORT to another`, { cause }))
-      )
-      probe.listen(port, '127.0.0.1', () => probe.close(() => resolve()))
+      probe.once('error', (cause: NodeJS.ErrnoException) => {
+        const inUse = `Port ${port} is in use: end what uses it, or set SKERRY_HTTP_PORT to another`
+        const message = cause.code === 'EADDRINUSE' ? inUse : `Nothing can listen on ${host}:${port}: ${cause.message}`
+        reject(new CliError(message, { cause }))
+      })
+      probe.listen(port, host, () => probe.close(() => resolve()))
     })
   }
 

@@ -1,6 +1,6 @@
-import { Device, DevicePatch, DeviceQuery, Job, JoinToken, JoinTokenRequest, Name, Page } from '@skerry/contracts'
+import { Device, DevicePatch, DeviceQuery, Job, Name, Page } from '@skerry/contracts'
 import { Type } from 'typebox'
-import { idempotencyKey, once } from '../plugins/idempotency.ts'
+import { once } from '../plugins/idempotency.ts'
 import { type App, problems, type RouteOptions } from './types.ts'
 
 const Params = Type.Object({ device: Type.String({ maxLength: 64, description: 'id or name' }) })
@@ -8,23 +8,6 @@ const Params = Type.Object({ device: Type.String({ maxLength: 64, description: '
 export default async function devices(app: App, { engine }: RouteOptions): Promise<void> {
   const { registry } = engine.resources
   const tags = ['devices']
-
-  app.post(
-    '/join-tokens',
-    {
-      schema: {
-        tags,
-        summary: 'A token with which devices enrol',
-        body: JoinTokenRequest,
-        response: { 201: JoinToken, ...problems }
-      }
-    },
-    async (request, reply) => {
-      // The token is shown once, so a repeated key gets no copy of it: it is kept only as a hash.
-      idempotencyKey(request)
-      return reply.code(201).send(await registry.access.createJoinToken(request.body))
-    }
-  )
 
   app.get(
     '/devices',
