@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { AgentFrame, RuntimeInfo, RuntimeName } from '@skerry/contracts'
+import { AGENT_FEATURES, type AgentFrame, type RuntimeName } from '@skerry/contracts'
 import type { ConverterWorker } from '@skerry/converter'
 import type { TfliteRuntime } from '@skerry/runtimes'
 import type { Logger } from 'pino'
@@ -28,6 +28,8 @@ import { LocalModels } from './local/local-models.ts'
 import { LocalServer } from './local/local-server.ts'
 import { Nightly } from './nightly.ts'
 import { Reconciler } from './reconciler.ts'
+import type { LiveConfig } from './remote/live-config.ts'
+import { reconfigure } from './remote/reconfigure.ts'
 import { RuntimeHost } from './runtime-host.ts'
 import type { StepDeps } from './steps/step-deps.ts'
 import type { SystemFiles } from './system/system-files.ts'
@@ -39,7 +41,8 @@ export type AgentExit = { reason: 'stopped' } | { reason: 'revoked'; message: st
 export type AgentDeps = {
   settings: AgentSettings
   identity: Identity
-  runtimes: RuntimeInfo[]
+  /** What may change while it runs. */
+  live: LiveConfig
   startRuntime: (name: RuntimeName) => Promise<TfliteRuntime>
   files: SystemFiles
   /** On a device that converts. */
@@ -108,13 +111,13 @@ export class Agent {
     journal: Journal,
     goldens: GoldenLog
   ) {
-    const { settings, identity, files, log, now } = deps
-    const { random, slots, limits, onPoint } = settings
+    const { settings, identity, live, files, log, now } = deps
+    const { random, slots, onPoint } = settings
     this.#deps = deps
     this.#session = session
     this.#cache = cache
     this.#desired = new DesiredStore(settings.dataDir, log)
-    this.#inferLane = new Lane(slots.infer)
+    this.#inferLane = new Lane(live.config.slots)
     this.connected = new Promise((resolve) => {
       this.#onConnected = resolve
     })
@@ -124,8 +127,8 @@ export class Agent {
     const send = (frame: AgentFrame, body?: readonly Uint8Array[]): boolean => this.#connection.send(frame, body)
     this.#host = new RuntimeHost({
       start: deps.startRuntime,
-      threads: settings.threads,
-      processes: slots.infer,
+      threads: live.config.threads,
+      processes: live.config.slots,
       invokeTimeoutMs: settings.invokeTimeoutMs,
       log,
       onLost: (runtime, models) => this.#reconciler.runtimeLost(runtime, models)
@@ -137,7 +140,7 @@ export class Agent {
     this.#goldens = goldens
     this.#latency = new LatencyLog({ send, now, onPoint })
     const machine = machineSize()
-    this.#gate = new WorkGate({ files, machine, limits, now, onChange: (reason) => this.#onGate(reason) })
+    this.#gate = new WorkGate({ files, machine, limits: live.config, now, onChange: (reason) => this.#onGate(reason) })
     const convertLane = new Lane(slots.convert)
     this.#health = new HealthReader({
       files,
@@ -196,7 +199,7 @@ export class Agent {
   }
 
   #executors(steps: StepDeps, blobs: BlobClient): Partial<JobExecutors> {
-    const { settings, runtimes, converter, log, now } = this.#deps
+    const { settings, live, converter, log, now } = this.#deps
     const { capabilities, python, liteRtLibrary, liteRtVersion, random } = settings
     const reconciler = this.#reconciler
     const executors: Partial<JobExecutors> = {}
@@ -218,7 +221,7 @@ export class Agent {
         ...converter,
         ...(liteRtLibrary === undefined ? {} : { liteRtLibrary }),
         ...(liteRtVersion === undefined ? {} : { liteRtVersion }),
-        runtimes: runtimes.map(({ name }) => name),
+        runtimes: live.runtimes.map(({ name }) => name),
         random,
         log
       })
@@ -227,16 +230,22 @@ export class Agent {
   }
 
   #versionsOf(runtime: RuntimeName): Promise<Versions> {
-    const { settings, runtimes, files } = this.#deps
-    const info = runtimes.find(({ name }) => name === runtime) ?? { name: runtime, version: 'unknown' }
+    const { settings, live, files } = this.#deps
+    const info = live.runtimes.find(({ name }) => name === runtime) ?? { name: runtime, version: 'unknown' }
     return readVersions(info, runtime === 'litert' ? settings.liteRtLibrary : undefined, files)
   }
 
   async #hello(): Promise<Hello> {
-    const { settings, runtimes, files, converter } = this.#deps
-    const { capabilities, slots, dataDir } = settings
-    const facts = await readFacts(dataDir, runtimes, files, converter?.stamp)
-    return { capabilities, slots, facts, holding: this.#desk.holding() }
+    const { settings, live, files, converter } = this.#deps
+    const { capabilities, dataDir } = settings
+    const slots = { infer: live.config.slots, convert: settings.slots.convert }
+    const facts = await readFacts(dataDir, live.runtimes, files, converter?.stamp)
+    return {
+      capabilities,
+      slots,
+      facts: { ...facts, understands: [...AGENT_FEATURES] },
+      holding: this.#desk.holding()
+    }
   }
 
   #onSession({ session, httpToken, heartbeatMs, controlPlanePublicKey }: Welcome): void {
@@ -281,6 +290,9 @@ export class Agent {
       case 'desired':
         this.#onDesired(frame)
         break
+      case 'config':
+        this.#inBackground(this.#onConfig(frame))
+        break
       case 'assign':
         this.#onAssign(frame, body)
         break
@@ -295,6 +307,23 @@ export class Agent {
         this.#latency.ack(frame.seq)
         break
     }
+  }
+
+  async #onConfig({ revision, config }: Extract<SessionFrame, { type: 'config' }>): Promise<void> {
+    const parts = {
+      lane: this.#inferLane,
+      gate: this.#gate,
+      host: this.#host,
+      reconciler: this.#reconciler,
+      tellFacts: () => this.#inBackground(this.#tellFacts())
+    }
+    const report = await this.#deps.live.receive(revision, config, (...change) => reconfigure(parts, ...change))
+    this.#connection.send({ type: 'config-report', ...report })
+  }
+
+  async #tellFacts(): Promise<void> {
+    const { slots, facts } = await this.#hello()
+    this.#connection.send({ type: 'facts', slots, facts })
   }
 
   #onDesired({ artifacts, refused }: Extract<SessionFrame, { type: 'desired' }>): void {

@@ -1,6 +1,6 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { type Capability, Labels, Name, type RuntimeName } from '@skerry/contracts'
+import { type Capability, type DeviceSetting, Labels, Name, type RuntimeName } from '@skerry/contracts'
 import type { Logger } from 'pino'
 import { Value } from 'typebox/value'
 import { AgentError } from './agent-error.ts'
@@ -9,6 +9,7 @@ import type { LocalAddress } from './local/local-address.ts'
 import type { WorkLimits } from './system/work-gate.ts'
 
 /** What `skerry agent join` passes on. Only `url` has no default. */
+// Slots, threads, runtime, limits and log level that are given here win over what the control plane sets.
 export type AgentOptions = {
   /** The control plane's address, http: or https:. */
   url: string
@@ -23,6 +24,8 @@ export type AgentOptions = {
   capabilities?: readonly Capability[]
   /** Inferences at once, default 1; `auto` as many as cores and memory bear. */
   slots?: number | 'auto'
+  /** Default `info`, or that of the logger. */
+  logLevel?: string
   /** When work is refused: below 64 MiB of free memory, from 90 °C on, below 15 % of a battery that discharges. */
   limits?: Partial<WorkLimits>
   /** Where /proc and /sys lie; default `/`. */
@@ -61,6 +64,9 @@ export type AgentSettings = {
   capabilities: Capability[]
   slots: { infer: number; convert: number }
   limits: WorkLimits
+  logLevel: string
+  /** What the control plane cannot change, because it was said here. */
+  given: ReadonlySet<DeviceSetting>
   systemRoot: string
   dataDir: string
   cacheBytes: number
@@ -115,6 +121,8 @@ export function settingsOf(options: AgentOptions, autoSlots: (threads: number) =
       convert: capabilities.includes('convert') ? 1 : 0
     },
     limits: { ...LIMITS, ...options.limits },
+    logLevel: options.logLevel ?? options.logger?.level ?? 'info',
+    given: givenOf(options),
     systemRoot: options.systemRoot ?? '/',
     dataDir: resolve(options.dataDir ?? join(homedir(), '.skerry', 'agent')),
     cacheBytes: whole('cacheBytes', options.cacheBytes ?? 2 * 1024 ** 3, 0),
@@ -131,6 +139,11 @@ export function settingsOf(options: AgentOptions, autoSlots: (threads: number) =
     random: options.random ?? Math.random,
     onPoint: options.onPoint ?? (() => undefined)
   }
+}
+
+function givenOf({ slots, threads, runtime, logLevel, limits = {} }: AgentOptions): ReadonlySet<DeviceSetting> {
+  const values: Partial<Record<DeviceSetting, unknown>> = { slots, threads, runtime, logLevel, ...limits }
+  return new Set((Object.keys(values) as DeviceSetting[]).filter((setting) => values[setting] !== undefined))
 }
 
 function localOf({ local, localMaxBodyBytes, localTimeoutMs }: AgentOptions, capabilities: Capability[]) {

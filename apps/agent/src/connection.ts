@@ -134,7 +134,11 @@ export class Connection {
   async #receive(socket: WebSocket, data: Buffer, isBinary: boolean): Promise<void> {
     const { header, body } = decodeFrame(data, isBinary)
     const frame = parseControlFrame(header)
-    if (frame === null) return this.#deps.log.warn({ header }, 'the control plane sent something unknown')
+    // Its type alone: what else it holds may be a secret.
+    if (frame === null) {
+      const { type } = Object(header) as { type?: unknown }
+      return this.#deps.log.warn({ type }, 'the control plane sent something unknown')
+    }
     switch (frame.type) {
       case 'challenge': {
         const { deviceId, sign, hello } = this.#deps

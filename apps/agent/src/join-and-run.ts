@@ -12,6 +12,9 @@ import { enrol } from './enrol.ts'
 import { machineSize, probeRuntimes, readFacts } from './facts.ts'
 import { HttpExchange } from './http-exchange.ts'
 import { type Identity, loadIdentity, makeDeviceKey, saveIdentity } from './identity.ts'
+import { ConfigStore } from './remote/config-store.ts'
+import { localConfigOf } from './remote/decide-config.ts'
+import { LiveConfig } from './remote/live-config.ts'
 import { readCores, readMemory, slotsFor } from './system/resources.ts'
 import { SystemFiles } from './system/system-files.ts'
 
@@ -23,6 +26,8 @@ export type RunningAgent = {
   localAddress: string | null
   /** Resolves when the first session with the control plane stands. */
   connected: Promise<void>
+  /** Between debug and the level that is set; answers the new level. */
+  toggleDebug(): string
   /** Ends or hands back the work in hand, closes the socket and the runtimes' processes. Safe to call twice. */
   stop(): Promise<void>
   /** Resolves when the agent has ended, by `stop` or because the control plane revoked the device. Never rejects. */
@@ -46,19 +51,20 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
   const unlock = await lockDataDir(settings.dataDir)
   const http = new HttpExchange()
   try {
-    const start = (name: RuntimeName): Promise<TfliteRuntime> => startRuntimeFor(settings, log, name)
-    const runtimes = await probeRuntimes({
-      wanted: settings.runtime,
-      hasLiteRtLibrary: settings.liteRtLibrary !== undefined,
-      start,
-      log
-    })
+    const start = (name: RuntimeName): Promise<TfliteRuntime> =>
+      startRuntimeFor(settings, live.config.threads, log, name)
+    const probe = (wanted: 'auto' | RuntimeName): Promise<RuntimeInfo[]> =>
+      probeRuntimes({ wanted, hasLiteRtLibrary: settings.liteRtLibrary !== undefined, start, log })
+    const store = new ConfigStore(settings.dataDir, log)
+    const live = await LiveConfig.open({ local: localConfigOf(settings, cores), store, probe, log })
+    await live.start()
+    const { runtimes } = live
     const converter = await openConverter(settings, runtimes, log)
     const identity = (await loadIdentity(settings.dataDir)) ?? (await newIdentity(settings, runtimes, files, http))
     const agent = await Agent.start({
       settings,
       identity,
-      runtimes,
+      live,
       startRuntime: start,
       files,
       ...(converter === undefined ? {} : { converter }),
@@ -74,6 +80,7 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
       localAddress: agent.localAddress,
       connected: agent.connected,
       closed,
+      toggleDebug: () => live.toggleDebug(),
       stop: async () => {
         await agent.stop()
         await closed
@@ -86,8 +93,13 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
   }
 }
 
-function startRuntimeFor(settings: AgentSettings, log: Logger, name: RuntimeName): Promise<TfliteRuntime> {
-  const { liteRtLibrary, liteRtVersion, threads } = settings
+function startRuntimeFor(
+  settings: AgentSettings,
+  threads: number,
+  log: Logger,
+  name: RuntimeName
+): Promise<TfliteRuntime> {
+  const { liteRtLibrary, liteRtVersion } = settings
   return startRuntime(name, {
     threads,
     ...(name !== 'litert' || liteRtLibrary === undefined ? {} : { liteRtLibrary }),

@@ -7,13 +7,19 @@ type Waiting = { start: () => void }
  * requests wait both, they take turns, so that neither starves however many come of the other.
  */
 export class Lane {
-  readonly #slots: number
+  #slots: number
   readonly #waiting: Record<Asker, Waiting[]> = { job: [], local: [] }
   #taken = 0
   #lastServed: Asker = 'local'
 
   constructor(slots: number) {
     this.#slots = slots
+  }
+
+  /** What runs beyond fewer slots ends as it would have; nothing new starts until they are enough again. */
+  resize(slots: number): void {
+    this.#slots = slots
+    this.#next()
   }
 
   /** How many wait, of one asker or of both. */

@@ -100,6 +100,16 @@ export class Reconciler {
     this.#kick()
   }
 
+  /** Everything is loaded and checked again, because processes start with other settings from now on. */
+  reload(reason: string): void {
+    for (const unit of this.#desired ?? []) {
+      if (this.#status.get(unit.id)?.state !== 'ready') continue
+      this.#checked.delete(unit.id)
+      this.#setStatus(unit, { state: 'loading', reason })
+    }
+    this.#kick()
+  }
+
   /** Runs the golden inputs of everything that is ready once more; it serves on, and fails where it no longer passes. */
   recheck(): void {
     for (const unit of this.#desired ?? []) {

@@ -43,6 +43,8 @@ type Child = {
   calls: Set<Call>
   culprit: Call | null
   gone: boolean
+  /** Ends with its last call, and gets no more. */
+  retired: boolean
   idle: NodeJS.Timeout | null
 }
 type Pool = { live: Set<Child>; starting: Promise<Child> | null }
@@ -65,10 +67,16 @@ export class RuntimeHost {
   readonly #specs = new Map<string, ModelSpec>()
   readonly #pools = new Map<RuntimeName, Pool>()
   readonly #crashes = new Map<string, number>()
+  readonly #retired = new Set<Child>()
+  #threads: number
+  #processes: number
+  #unwanted: ReadonlySet<RuntimeName> = new Set()
   #closed = false
 
   constructor(deps: RuntimeHostDeps) {
     this.#deps = deps
+    this.#threads = deps.threads
+    this.#processes = deps.processes
   }
 
   /** Ids of the models that are in a living process. */
@@ -76,8 +84,25 @@ export class RuntimeHost {
     return new Set(this.#live().flatMap(({ loaded }) => [...loaded.keys()]))
   }
 
+  /** The calls in hand end in the processes that have them; what comes next loads its models in new ones. */
+  setThreads(threads: number): void {
+    this.#threads = threads
+    for (const child of this.#live()) this.#retire(child)
+  }
+
+  /** Those beyond fewer end once they have nothing to do, as spare ones do. */
+  setProcesses(processes: number): void {
+    this.#processes = processes
+  }
+
+  /** A process of any other runtime ends once it holds no model. */
+  keepOnly(runtimes: readonly RuntimeName[]): void {
+    this.#unwanted = new Set([...this.#pools.keys()].filter((name) => !runtimes.includes(name)))
+    for (const child of this.#live()) this.#retireIfUnwanted(child)
+  }
+
   pids(): number[] {
-    return this.#live().map((child) => child.process.pid)
+    return [...this.#live(), ...this.#retired].map((child) => child.process.pid)
   }
 
   /** Forgets an artifact's crashes: it ran, or nobody wants it any more and a later wish for it starts afresh. */
@@ -101,7 +126,9 @@ export class RuntimeHost {
         const model = child.models.get(id)
         child.models.delete(id)
         child.loaded.delete(id)
-        if ((await model?.catch(() => null)) !== null && !child.gone) await child.process.unload(id)
+        const loaded = (await model?.catch(() => null)) !== null
+        if (loaded && !child.gone && !child.retired) await child.process.unload(id)
+        this.#retireIfUnwanted(child)
       })
     )
   }
@@ -131,13 +158,32 @@ export class RuntimeHost {
     this.#closed = true
     await Promise.allSettled([...this.#pools.values()].map(({ starting }) => starting))
     await Promise.all(
-      this.#live().map(async ({ process, idle }) => {
+      [...this.#live(), ...this.#retired].map(async ({ process, idle }) => {
         if (idle !== null) clearTimeout(idle)
         const timer = setTimeout(() => this.#kill(process.pid), CLOSE_GRACE_MS)
         await process.close()
         clearTimeout(timer)
       })
     )
+  }
+
+  #retireIfUnwanted(child: Child): void {
+    if (this.#unwanted.has(child.name) && child.models.size === 0 && !child.gone && !child.retired) this.#retire(child)
+  }
+
+  #retire(child: Child): void {
+    child.retired = true
+    if (child.idle !== null) clearTimeout(child.idle)
+    this.#retired.add(child)
+    this.#pool(child.name).live.delete(child)
+    this.#closeIfIdle(child)
+  }
+
+  #closeIfIdle(child: Child): void {
+    if (child.calls.size > 0) return
+    child.process.close().catch((error: unknown) => {
+      this.#deps.log.warn({ runtime: child.name, error: wordsOf(error) }, 'a runtime process did not end cleanly')
+    })
   }
 
   #live(): Child[] {
@@ -201,7 +247,7 @@ export class RuntimeHost {
     }
     const signal = AbortSignal.timeout(LOAD_TIMEOUT_MS)
     const loading = this.#watched(child, spec, () =>
-      child.process.load(spec.id, spec.path, { threads: this.#deps.threads, signal })
+      child.process.load(spec.id, spec.path, { threads: this.#threads, signal })
     ).then((loaded) => {
       const hosted = { loaded, session: new ModelSession(child.process, spec.id, loaded, spec.names) }
       if (child.models.get(spec.id) === loading) child.loaded.set(spec.id, hosted)
@@ -214,7 +260,9 @@ export class RuntimeHost {
 
   /** Runs a call in a child and, when the child is lost with it, tells the culprit from those that waited. */
   async #watched<T>(child: Child, { artifact, runtime }: ModelSpec, work: () => Promise<T>): Promise<T> {
-    if (child.gone) throw new RuntimeLostError('runtime-crashed', `The process of ${runtime} is gone.`, false)
+    if (child.gone || child.retired) {
+      throw new RuntimeLostError('runtime-crashed', `The process of ${runtime} is gone.`, false)
+    }
     const call: Call = { artifact }
     child.calls.add(call)
     try {
@@ -230,7 +278,8 @@ export class RuntimeHost {
     } finally {
       // The calls of a lost process stay, so that each of them sees the same oldest call.
       if (!child.gone && child.culprit === null) child.calls.delete(call)
-      if (!child.gone && child.calls.size === 0 && this.#pool(runtime).live.size > 1) this.#endWhenSpare(child)
+      if (child.retired) this.#closeIfIdle(child)
+      else if (!child.gone && child.calls.size === 0 && this.#pool(runtime).live.size > 1) this.#endWhenSpare(child)
     }
   }
 
@@ -253,7 +302,7 @@ export class RuntimeHost {
   async #spread(spec: ModelSpec): Promise<void> {
     const { live, starting } = this.#pool(spec.runtime)
     const idle = [...live].find(({ calls, models }) => calls.size === 0 && !models.has(spec.id))
-    if (idle === undefined && (starting !== null || live.size >= this.#deps.processes)) return
+    if (idle === undefined && (starting !== null || live.size >= this.#processes)) return
     const child = idle ?? (await this.#start(spec.runtime))
     // It may have been unloaded meanwhile.
     if (this.#specs.get(spec.id) === spec) await this.#hosted(spec, child)
@@ -277,6 +326,7 @@ export class RuntimeHost {
         calls: new Set(),
         culprit: null,
         gone: false,
+        retired: false,
         idle: null
       }
       pool.live.add(child)
@@ -309,9 +359,10 @@ export class RuntimeHost {
 
   #onExit(child: Child, exit: RuntimeExit): void {
     child.gone = true
+    this.#retired.delete(child)
     if (child.idle !== null) clearTimeout(child.idle)
     this.#pool(child.name).live.delete(child)
-    if (exit.expected) return
+    if (exit.expected || child.retired) return
     const { exitCode, signal, stderr } = exit
     this.#deps.log.warn({ runtime: child.name, exitCode, signal, stderr }, 'a runtime process is gone')
     this.#deps.onLost(child.name, this.#onlyIn(child, child.models.keys()))

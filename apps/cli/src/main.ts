@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { CliError } from './cli-error.ts'
 import { agentCommand } from './commands/agent.ts'
 import { convertCommand } from './commands/convert.ts'
+import { deviceCommands } from './commands/devices.ts'
 import { joinTokenCommand } from './commands/join-token.ts'
 import { resourceCommands } from './commands/resources.ts'
 import { upCommand } from './commands/up.ts'
@@ -27,6 +28,7 @@ try {
   agentCommand(program, config)
   convertCommand(program, config)
   joinTokenCommand(program, config)
+  deviceCommands(program, config)
   resourceCommands(program, config)
   await program.parseAsync()
 } catch (error) {

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox'
+import { ConfigReport, type DeviceConfig } from './device-config.ts'
 import { Capability, DeviceFacts, DeviceHealth, PlacementState, RuntimeName, Slots } from './devices.ts'
 import { JobError, JobProgress } from './jobs.ts'
 import { ConversionResult, DataSet, Manifest, Preprocessing, SourceFormat, Tolerance, VariantRecipe } from './models.ts'
@@ -62,6 +63,10 @@ export const HelloFrame = Type.Object({
   facts: DeviceFacts,
   holding: Type.Array(JobRef, { description: 'jobs running here, and results not yet acknowledged' })
 })
+/** Within a session, after a configuration changed what the hello said. */
+export const FactsFrame = Type.Object({ type: Type.Literal('facts'), slots: Slots, facts: DeviceFacts })
+/** The answer to each `config`. */
+export const ConfigReportFrame = Type.Object({ type: Type.Literal('config-report'), ...ConfigReport.properties })
 export const HeartbeatFrame = Type.Object({ type: Type.Literal('heartbeat'), health: DeviceHealth })
 /** Counts since the last acknowledged frame; `seq` grows for ever on a device, so that a frame counts once. */
 export const LatencyFrame = Type.Object({
@@ -123,6 +128,8 @@ export type ResultFrame = Static<typeof ResultFrame>
 
 export const AgentFrame = Type.Union([
   HelloFrame,
+  FactsFrame,
+  ConfigReportFrame,
   HeartbeatFrame,
   LatencyFrame,
   PlacementFrame,
@@ -177,6 +184,7 @@ export type Assignment = Static<typeof Assignment>
 export type ControlFrame =
   | { type: 'challenge'; nonce: string }
   | { type: 'welcome'; session: number; httpToken: string; heartbeatMs: number; controlPlanePublicKey: string }
+  | { type: 'config'; revision: number; config: DeviceConfig }
   | { type: 'desired'; artifacts: DesiredArtifact[] }
   | { type: 'assign'; jobId: string; epoch: number; work: Assignment }
   | { type: 'cancel'; jobId: string; epoch: number }

@@ -37,6 +37,9 @@ export const DeviceFacts = Type.Object({
   diskFreeBytes: Type.Integer(),
   runtimes: Type.Array(RuntimeInfo),
   agentVersion: Type.Optional(Type.String()),
+  understands: Type.Optional(
+    Type.Array(Type.String({ maxLength: 32 }), { description: 'Later parts of the protocol that the agent knows' })
+  ),
   converterStamp: Type.Optional(
     Type.String({ maxLength: 64, description: 'Equal where the same source and recipe give the same result' })
   )

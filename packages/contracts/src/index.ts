@@ -1,6 +1,7 @@
 export * from './agent-frames.ts'
 export * from './canonical-json.ts'
 export * from './deployments.ts'
+export * from './device-config.ts'
 export * from './devices.ts'
 export * from './errors.ts'
 export * from './jobs.ts'

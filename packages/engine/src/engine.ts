@@ -2,6 +2,7 @@ import { type Deployment, type DeploymentRequest, type Device, type ResultFrame,
 import { countByState, type JobRow, type Submitted } from '@skerry/registry'
 import type { OperatorSupport } from '@skerry/scheduler'
 import { DeploymentReconciler } from './deployments/reconciler.ts'
+import { DeviceConfigs } from './devices/device-configs.ts'
 import { Fleet } from './devices/fleet.ts'
 import { Sessions } from './devices/sessions.ts'
 import { Completion } from './jobs/completion.ts'
@@ -27,6 +28,7 @@ export class Engine {
   readonly sources: Sources
   readonly latency: LatencyStore
   readonly sessions: Sessions
+  readonly deviceConfigs: DeviceConfigs
   readonly #fleet = new Fleet()
   readonly #dispatcher: Dispatcher
   readonly #outbox: Outbox
@@ -53,12 +55,14 @@ export class Engine {
       benchmark: (row, frame) => this.#onBenchmark(row, frame),
       ended: (row) => this.#onEnded(row)
     })
+    this.deviceConfigs = new DeviceConfigs(resources, fleet)
     this.sessions = new Sessions(resources, {
       fleet,
       dispatcher,
       completion,
       reconciler,
       latency: this.latency,
+      configs: this.deviceConfigs,
       signer
     })
     this.#sweeper = new Sweeper(resources, fleet, dispatcher, completion, this.#outbox)

@@ -144,6 +144,14 @@ export class DeviceRegistry {
     return { session: row.session, httpToken }
   }
 
+  /** What a device says of itself within its session. */
+  async writeFacts(id: string, slots: Slots, facts: DeviceFacts): Promise<void> {
+    await this.#db.prisma.device.update({
+      where: { id },
+      data: { facts, inferSlots: slots.infer, convertSlots: slots.convert }
+    })
+  }
+
   /** False when a newer session is open already. */
   async closeSession(id: string, session: number): Promise<boolean> {
     const { count } = await this.#db.prisma.device.updateMany({

@@ -1,6 +1,7 @@
 import { AccessRegistry } from './access.ts'
 import { type Connection, type ConnectionOptions, openConnection } from './connection.ts'
 import { DeploymentRegistry } from './deployments.ts'
+import { DeviceConfigRegistry } from './device-configs.ts'
 import { DeviceRegistry } from './devices.ts'
 import { IdempotencyRegistry } from './idempotency.ts'
 import { KnownConversions } from './known-conversions.ts'
@@ -28,6 +29,7 @@ export type Registry = {
   pool: Connection['pool']
   access: AccessRegistry
   devices: DeviceRegistry
+  deviceConfigs: DeviceConfigRegistry
   models: ModelRegistry
   knownConversions: KnownConversions
   deployments: DeploymentRegistry
@@ -43,6 +45,7 @@ export function openRegistry(options: ConnectionOptions): Registry {
     pool: db.pool,
     access: new AccessRegistry(db),
     devices: new DeviceRegistry(db),
+    deviceConfigs: new DeviceConfigRegistry(db),
     models: new ModelRegistry(db),
     knownConversions: new KnownConversions(db),
     deployments: new DeploymentRegistry(db),

@@ -30,6 +30,7 @@ const HYSTERESIS_PERCENT = 5
 /** Whether the device may take work now, by memory, heat and battery, and if not, why. */
 export class WorkGate {
   readonly #deps: WorkGateDeps
+  #limits: WorkLimits
   #readAtMs = Number.NEGATIVE_INFINITY
   #reading: Promise<void> | null = null
   #hot = false
@@ -38,6 +39,13 @@ export class WorkGate {
 
   constructor(deps: WorkGateDeps) {
     this.#deps = deps
+    this.#limits = deps.limits
+  }
+
+  /** The next question is answered by these. */
+  setLimits(limits: WorkLimits): void {
+    this.#limits = limits
+    this.#readAtMs = Number.NEGATIVE_INFINITY
   }
 
   /** Throws `device-limited`, retryable, with the reason. */
@@ -57,14 +65,14 @@ export class WorkGate {
   }
 
   async #read(): Promise<void> {
-    const { files, machine, limits, now, onChange } = this.#deps
+    const { files, machine, now, onChange } = this.#deps
     const [memory, temperatureC, battery] = await Promise.all([
       readMemory(files, machine),
       readTemperatureC(files),
       readBattery(files)
     ])
     this.#readAtMs = now()
-    const { maxTemperatureC, minBatteryPercent, minFreeMemoryBytes } = limits
+    const { maxTemperatureC, minBatteryPercent, minFreeMemoryBytes } = this.#limits
     this.#hot = temperatureC !== null && temperatureC >= maxTemperatureC - (this.#hot ? HYSTERESIS_C : 0)
     const leastPercent = minBatteryPercent + (this.#low ? HYSTERESIS_PERCENT : 0)
     this.#low = battery?.discharging === true && battery.percent < leastPercent

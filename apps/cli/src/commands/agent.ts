@@ -11,10 +11,11 @@ type JoinFlags = {
   token?: string
   name?: string
   label: Record<string, string>
-  runtime: 'auto' | RuntimeName
+  runtime?: 'auto' | RuntimeName
   capability: Capability[]
-  slots: number | 'auto'
-  threads: number
+  slots?: number | 'auto'
+  threads?: number
+  logLevel?: string
   dataDir?: string
   cacheMb?: number
   local?: number | string
@@ -23,6 +24,8 @@ type JoinFlags = {
   minBattery?: number
   json?: boolean
 }
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error']
 
 const label = (text: string, labels: Record<string, string>): Record<string, string> => {
   const cut = text.indexOf('=')
@@ -56,12 +59,11 @@ export function agentCommand(program: Command, config: CliConfig): void {
     .option('--token <token>', 'a join token: npx skerry join-token')
     .option('--name <name>', "the device's name")
     .option('--label <key=value>', 'a label, may be given several times', label, {})
-    .addOption(
-      new Option('--runtime <name>').choices(['auto', 'litert', 'tfjs-tflite', 'tfjs-tflite-node']).default('auto')
-    )
+    .addOption(new Option('--runtime <name>').choices(['auto', 'litert', 'tfjs-tflite', 'tfjs-tflite-node']))
     .option('--capability <list>', 'infer, convert, or infer,convert', capabilities, ['infer'] as Capability[])
-    .option('--slots <n|auto>', 'inferences at a time; auto: what cores and memory bear', slots, 1)
-    .option('--threads <n>', 'threads of one inference', positive, 1)
+    .option('--slots <n|auto>', 'inferences at a time; auto: what cores and memory bear (default 1)', slots)
+    .option('--threads <n>', 'threads of one inference (default 1)', positive)
+    .addOption(new Option('--log-level <level>', 'SIGUSR2 turns debug on and off').choices(LOG_LEVELS))
     .option('--data-dir <dir>', 'identity, model cache and journal (default ~/.skerry/agent)')
     .option('--local <port|path>', 'serve programs on this device: a port of loopback, or a Unix socket', portOrPath)
     .option('--max-temperature <celsius>', 'refuse work from here on (default 90)', positive)
@@ -70,16 +72,19 @@ export function agentCommand(program: Command, config: CliConfig): void {
     .option('--cache-mb <n>', 'megabytes that models may take on the disk, deployed and spare (default 2147)', positive)
     .option('--json', 'the ready line as JSON; the log goes to stderr either way')
     .action(async (url: string, flags: JoinFlags) => {
-      const logger = pino({ level: config.environment.SKERRY_LOG_LEVEL ?? 'info' }, pino.destination(2))
+      const logLevel = flags.logLevel ?? config.environment.SKERRY_LOG_LEVEL
+      const logger = pino({ level: logLevel ?? 'info' }, pino.destination(2))
       if (flags.capability.includes('convert') && config.tools === undefined)
         throw new CliError('Converting needs the Python environment: npm run setup')
       const options: AgentOptions = {
         url,
         labels: flags.label,
-        runtime: flags.runtime,
         capabilities: flags.capability,
-        slots: flags.slots,
-        threads: flags.threads,
+        // What is not said here, the control plane may set.
+        ...(flags.runtime === undefined ? {} : { runtime: flags.runtime }),
+        ...(flags.slots === undefined ? {} : { slots: flags.slots }),
+        ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+        ...(logLevel === undefined ? {} : { logLevel }),
         limits: {
           ...(flags.maxTemperature === undefined ? {} : { maxTemperatureC: flags.maxTemperature }),
           ...(flags.minFreeMb === undefined ? {} : { minFreeMemoryBytes: flags.minFreeMb * 1_000_000 }),
@@ -101,6 +106,9 @@ export function agentCommand(program: Command, config: CliConfig): void {
       }
       const running = await joinAndRun(options)
       onStop(() => running.stop())
+      process.on('SIGUSR2', () =>
+        logger.warn({ level: running.toggleDebug() }, 'the log level was changed by a signal')
+      )
       void running.connected.then(() => {
         const ready = {
           deviceId: running.deviceId,

@@ -1,4 +1,4 @@
-import type { Deployment, Device, Job } from '@skerry/contracts'
+import type { Deployment, Job } from '@skerry/contracts'
 import type { Command } from 'commander'
 import { apiClientOf } from '../api-client.ts'
 import type { CliConfig } from '../config.ts'
@@ -12,26 +12,6 @@ export function resourceCommands(program: Command, config: CliConfig): void {
   const client = () => apiClientOf(config)
   const show = (flags: Flags, value: unknown, text: () => string) =>
     console.log(flags.json ? JSON.stringify(value) : text())
-
-  program
-    .command('devices')
-    .description('the fleet')
-    .option('--json')
-    .action(async (flags: Flags) => {
-      const { items } = await client().get<Listed<Device>>('/devices?limit=1000')
-      show(flags, items, () =>
-        renderTable(
-          ['device', 'state', 'runtimes', 'capabilities', 'serves'],
-          items.map((device) => [
-            device.name,
-            device.state,
-            device.facts.runtimes.map((runtime) => runtime.name).join(', '),
-            device.capabilities.join(', '),
-            device.models.map((model) => `${model.deployment}/${model.variant} (${model.state})`).join(', ')
-          ])
-        )
-      )
-    })
 
   program
     .command('deployments')

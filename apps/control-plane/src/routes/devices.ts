@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { once } from '../plugins/idempotency.ts'
 import { type App, problems, type RouteOptions } from './types.ts'
 
-const Params = Type.Object({ device: Type.String({ maxLength: 64, description: 'id or name' }) })
+export const DeviceParams = Type.Object({ device: Type.String({ maxLength: 64, description: 'id or name' }) })
 
 export default async function devices(app: App, { engine }: RouteOptions): Promise<void> {
   const { registry } = engine.resources
@@ -17,13 +17,13 @@ export default async function devices(app: App, { engine }: RouteOptions): Promi
 
   app.get(
     '/devices/:device',
-    { schema: { tags, params: Params, response: { 200: Device, ...problems } } },
+    { schema: { tags, params: DeviceParams, response: { 200: Device, ...problems } } },
     async (request) => registry.devices.get(request.params.device)
   )
 
   app.patch(
     '/devices/:device',
-    { schema: { tags, params: Params, body: DevicePatch, response: { 200: Device, ...problems } } },
+    { schema: { tags, params: DeviceParams, body: DevicePatch, response: { 200: Device, ...problems } } },
     async (request) => {
       const device = await registry.devices.patch(request.params.device, request.body)
       await engine.deviceChanged(device)
@@ -34,7 +34,7 @@ export default async function devices(app: App, { engine }: RouteOptions): Promi
   for (const change of ['cordon', 'uncordon', 'drain', 'revoke'] as const)
     app.post(
       `/devices/:device/${change}`,
-      { schema: { tags, params: Params, response: { 200: Device, ...problems } } },
+      { schema: { tags, params: DeviceParams, response: { 200: Device, ...problems } } },
       async (request) => engine.setDeviceState(request.params.device, change)
     )
 
@@ -44,7 +44,7 @@ export default async function devices(app: App, { engine }: RouteOptions): Promi
       schema: {
         tags,
         summary: 'Times what the device serves, again',
-        params: Params,
+        params: DeviceParams,
         body: Type.Optional(Type.Union([Type.Object({ deployment: Type.Optional(Name) }), Type.Null()])),
         response: { 202: Job, ...problems }
       }

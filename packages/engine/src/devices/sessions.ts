@@ -15,6 +15,7 @@ import type { Dispatcher } from '../jobs/dispatcher.ts'
 import type { LatencyStore } from '../latency.ts'
 import type { ManifestSigner } from '../manifest-signer.ts'
 import type { EngineResources } from '../resources.ts'
+import type { DeviceConfigs } from './device-configs.ts'
 import { type DeviceLink, type Fleet, jobKey, type Session } from './fleet.ts'
 
 export type Hello = {
@@ -38,6 +39,7 @@ export class Sessions {
   readonly #completion: Completion
   readonly #reconciler: DeploymentReconciler
   readonly #latency: LatencyStore
+  readonly #configs: DeviceConfigs
   readonly #signer: ManifestSigner
 
   constructor(
@@ -48,6 +50,7 @@ export class Sessions {
       completion: Completion
       reconciler: DeploymentReconciler
       latency: LatencyStore
+      configs: DeviceConfigs
       signer: ManifestSigner
     }
   ) {
@@ -57,6 +60,7 @@ export class Sessions {
     this.#completion = parts.completion
     this.#reconciler = parts.reconciler
     this.#latency = parts.latency
+    this.#configs = parts.configs
     this.#signer = parts.signer
   }
 
@@ -64,11 +68,7 @@ export class Sessions {
   async open(hello: Hello, link: DeviceLink): Promise<number> {
     const { registry, nowMs } = this.#resources
     const { capabilities } = await registry.devices.record(hello.deviceId)
-    // A device gets no work that its enrolment did not allow, whatever it says of itself.
-    const slots = {
-      infer: capabilities.includes('infer') ? hello.slots.infer : 0,
-      convert: capabilities.includes('convert') ? hello.slots.convert : 0
-    }
+    const slots = allowedSlots(capabilities, hello.slots)
     const { session, httpToken } = await registry.devices.openSession(hello.deviceId, slots, hello.facts)
     const record = await registry.devices.record(hello.deviceId)
     const { kept, lost } = await adoptRunning(registry.pool, hello.deviceId, session, hello.holding)
@@ -108,6 +108,8 @@ export class Sessions {
       const requeue = { id: row.id, epoch: row.epoch, deviceId: hello.deviceId, error, killedRuntime: false }
       await this.#completion.giveBack(requeue, row.kind)
     }
+    // Before what it should serve, so that nothing is loaded twice.
+    await this.#configs.begin(entry)
     link.send({ type: 'desired', artifacts: await this.#reconciler.desiredFor(hello.deviceId) })
     this.#reconciler.scheduleAll()
     this.#dispatcher.wakeAll()
@@ -149,9 +151,25 @@ export class Sessions {
       case 'result':
         await this.#onResult(current, frame, body)
         return
+      case 'facts':
+        await this.#onFacts(current, frame)
+        return
+      case 'config-report':
+        await this.#configs.onReport(current, frame)
+        return
       case 'hello':
         current.link.close('hello was said already')
     }
+  }
+
+  /** Other slots count at once; other runtimes may mean other placements. */
+  async #onFacts(current: Session, { slots, facts }: { slots: Slots; facts: DeviceFacts }): Promise<void> {
+    const { devices } = this.#resources.registry
+    const { capabilities } = await devices.record(current.deviceId)
+    current.slots = allowedSlots(capabilities, slots)
+    await devices.writeFacts(current.deviceId, current.slots, facts)
+    this.#reconciler.scheduleAll()
+    this.#dispatcher.wakeAll()
   }
 
   async #onResult(current: Session, frame: ResultFrame, body: Uint8Array): Promise<void> {
@@ -159,5 +177,13 @@ export class Sessions {
     this.#fleet.release(current.deviceId, jobKey(frame.jobId, frame.epoch))
     this.#dispatcher.pump()
     current.link.send({ type: 'ack', jobId: frame.jobId, epoch: frame.epoch, status })
+  }
+}
+
+/** A device gets no work that its enrolment did not allow, whatever it says of itself. */
+function allowedSlots(capabilities: readonly Capability[], { infer, convert }: Slots): Slots {
+  return {
+    infer: capabilities.includes('infer') ? infer : 0,
+    convert: capabilities.includes('convert') ? convert : 0
   }
 }
