@@ -10,6 +10,8 @@ import { BlobClient } from './blob-client.ts'
 import type { AgentSettings } from './config.ts'
 import { Connection, type Hello, type SessionFrame, type Welcome } from './connection.ts'
 import { DesiredStore } from './desired-store.ts'
+import type { RecentLog } from './diagnostics/recent-log.ts'
+import { SituationReader } from './diagnostics/situation.ts'
 import { endpointsOf } from './endpoints.ts'
 import { agentVersion, machineSize, readFacts } from './facts.ts'
 import { GoldenLog, type Versions } from './golden-log.ts'
@@ -29,7 +31,7 @@ import { LocalServer } from './local/local-server.ts'
 import { Nightly } from './nightly.ts'
 import { Reconciler } from './reconciler.ts'
 import type { LiveConfig } from './remote/live-config.ts'
-import { reconfigure } from './remote/reconfigure.ts'
+import { RemoteControl } from './remote/remote-control.ts'
 import { RuntimeHost } from './runtime-host.ts'
 import type { StepDeps } from './steps/step-deps.ts'
 import type { SystemFiles } from './system/system-files.ts'
@@ -49,6 +51,7 @@ export type AgentDeps = {
   converter?: { worker: ConverterWorker; stamp?: string }
   http: HttpExchange
   log: Logger
+  recentLog?: RecentLog | undefined
   /** Milliseconds since the epoch. */
   now: () => number
 }
@@ -75,6 +78,8 @@ export class Agent {
   readonly #gate: WorkGate
   readonly #nightly: Nightly
   readonly #goldens: GoldenLog
+  readonly #situation: SituationReader
+  readonly #remote: RemoteControl
   #local: LocalServer | null = null
   #heartbeat: NodeJS.Timeout | null = null
   #onConnected: () => void = () => undefined
@@ -160,6 +165,21 @@ export class Agent {
       now,
       log,
       onPoint
+    })
+    const parts = { live, host: this.#host, reconciler: this.#reconciler, lane: this.#inferLane, desk: this.#desk }
+    const { recentLog } = deps
+    const httpToken = () => session.httpToken
+    this.#situation = new SituationReader({
+      ...{ ...parts, identity, settings, journal, cache, recentLog, httpToken, versionsOf, now }
+    })
+    this.#remote = new RemoteControl({
+      ...parts,
+      gate: this.#gate,
+      blobs,
+      hello: () => this.#hello(),
+      situation: (hello) => this.#situation.read(hello),
+      send,
+      log
     })
     this.#connection = new Connection({
       url: socketUrl,
@@ -271,6 +291,7 @@ export class Agent {
   #beat(): void {
     this.#inBackground(
       this.#health.read().then((health) => {
+        this.#situation.noteHealth(health)
         this.#connection.send({ type: 'heartbeat', health })
       })
     )
@@ -291,7 +312,8 @@ export class Agent {
         this.#onDesired(frame)
         break
       case 'config':
-        this.#inBackground(this.#onConfig(frame))
+      case 'diagnose':
+        this.#remote.onFrame(frame)
         break
       case 'assign':
         this.#onAssign(frame, body)
@@ -307,23 +329,6 @@ export class Agent {
         this.#latency.ack(frame.seq)
         break
     }
-  }
-
-  async #onConfig({ revision, config }: Extract<SessionFrame, { type: 'config' }>): Promise<void> {
-    const parts = {
-      lane: this.#inferLane,
-      gate: this.#gate,
-      host: this.#host,
-      reconciler: this.#reconciler,
-      tellFacts: () => this.#inBackground(this.#tellFacts())
-    }
-    const report = await this.#deps.live.receive(revision, config, (...change) => reconfigure(parts, ...change))
-    this.#connection.send({ type: 'config-report', ...report })
-  }
-
-  async #tellFacts(): Promise<void> {
-    const { slots, facts } = await this.#hello()
-    this.#connection.send({ type: 'facts', slots, facts })
   }
 
   #onDesired({ artifacts, refused }: Extract<SessionFrame, { type: 'desired' }>): void {
@@ -361,6 +366,7 @@ export class Agent {
     this.#nightly.stop()
     const halted = this.#reconciler.stop()
     await Promise.all([this.#desk.stop(settings.stopGraceMs), this.#local?.stop(settings.stopGraceMs)])
+    await this.#remote.stop()
     this.#latency.stop()
     this.#health.stop()
     await this.#connection.stop()

@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import { Value } from 'typebox/value'
 import { AgentError } from './agent-error.ts'
 import type { OnPoint } from './agent-point.ts'
+import type { RecentLog } from './diagnostics/recent-log.ts'
 import type { LocalAddress } from './local/local-address.ts'
 import type { WorkLimits } from './system/work-gate.ts'
 
@@ -52,6 +53,8 @@ export type AgentOptions = {
   /** How long `stop` lets running inferences end, default 3 s. */
   stopGraceMs?: number
   logger?: Logger
+  /** What the logger also writes to, for diagnostics; see `openLog`. */
+  recentLog?: RecentLog
   /** 0 up to 1, for the jitter of reconnects; default Math.random. */
   random?: () => number
   /** For tests that end the process at a point; nothing else has a use for it. */

@@ -17,6 +17,7 @@ const desired = Compile(Type.Object({ type: Type.Literal('desired'), artifacts: 
 const config = Compile(
   Type.Object({ type: Type.Literal('config'), revision: Type.Integer({ minimum: 0 }), config: Type.Object({}) })
 )
+const diagnose = Compile(Type.Object({ type: Type.Literal('diagnose'), id: Type.String() }))
 const assign = Compile(Type.Intersect([Type.Object({ type: Type.Literal('assign'), work: Type.Unknown() }), JobRef]))
 const cancel = Compile(Type.Intersect([Type.Object({ type: Type.Literal('cancel') }), JobRef]))
 const ack = Compile(
@@ -27,7 +28,18 @@ const ack = Compile(
 )
 const latencyAck = Compile(Type.Object({ type: Type.Literal('latency-ack'), seq: Type.Integer() }))
 const refused = Compile(Type.Object({ type: Type.Literal('refused'), code: Type.String(), detail: Type.String() }))
-const schemas = { challenge, welcome, config, desired, assign, cancel, ack, 'latency-ack': latencyAck, refused }
+const schemas = {
+  challenge,
+  welcome,
+  config,
+  diagnose,
+  desired,
+  assign,
+  cancel,
+  ack,
+  'latency-ack': latencyAck,
+  refused
+}
 
 const desiredArtifact = Compile(DesiredArtifact)
 const assignment = Compile(Assignment)

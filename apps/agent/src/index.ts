@@ -1,4 +1,5 @@
 export type { AgentExit } from './agent.ts'
 export { AgentError, type AgentErrorCode, agentErrorCodes } from './agent-error.ts'
 export type { AgentOptions } from './config.ts'
+export { openLog } from './diagnostics/open-log.ts'
 export { joinAndRun, type RunningAgent } from './join-and-run.ts'

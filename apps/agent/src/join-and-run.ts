@@ -2,11 +2,12 @@ import { mkdir } from 'node:fs/promises'
 import type { RuntimeInfo, RuntimeName } from '@skerry/contracts'
 import { ConverterWorker, converterStamp } from '@skerry/converter'
 import { startRuntime, type TfliteRuntime } from '@skerry/runtimes'
-import { type Logger, pino } from 'pino'
+import type { Logger } from 'pino'
 import { Agent, type AgentExit } from './agent.ts'
 import { AgentError, wordsOf } from './agent-error.ts'
 import { type AgentOptions, type AgentSettings, settingsOf } from './config.ts'
 import { lockDataDir } from './data-dir-lock.ts'
+import { openLog } from './diagnostics/open-log.ts'
 import { endpointsOf } from './endpoints.ts'
 import { enrol } from './enrol.ts'
 import { machineSize, probeRuntimes, readFacts } from './facts.ts'
@@ -46,7 +47,8 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
   const cores = await readCores(files, machineSize())
   const { totalBytes } = await readMemory(files, machineSize())
   const settings = settingsOf(options, (threads) => slotsFor({ cores, memoryBytes: totalBytes, threads }))
-  const log = options.logger ?? pino({ name: 'agent' })
+  const { logger: log, recentLog } =
+    options.logger === undefined ? openLog(settings.logLevel) : { ...options, logger: options.logger }
   await mkdir(settings.dataDir, { recursive: true, mode: 0o700 })
   const unlock = await lockDataDir(settings.dataDir)
   const http = new HttpExchange()
@@ -70,6 +72,7 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
       ...(converter === undefined ? {} : { converter }),
       http,
       log,
+      recentLog,
       now: Date.now
     })
     const closed = agent.closed.finally(unlock)

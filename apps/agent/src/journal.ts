@@ -74,6 +74,10 @@ export class Journal {
     return journal
   }
 
+  get bytes(): number {
+    return this.#bytes
+  }
+
   has(ref: JobRef): boolean {
     return this.#slots.has(keyOf(ref))
   }

@@ -134,6 +134,11 @@ export class ControlPlane {
     return this.#httpToken
   }
 
+  /** The current session's. */
+  get httpToken(): string {
+    return this.#httpToken
+  }
+
   send(frame: ControlFrame, body?: readonly Uint8Array[]): void {
     if (this.#socket === null) throw new Error('no agent is connected')
     this.#socket.send(encodeFrame(frame, body))

@@ -9,6 +9,7 @@ import problems from './plugins/problems.ts'
 import validation from './plugins/validation.ts'
 import deployments from './routes/deployments.ts'
 import deviceConfig from './routes/device-config.ts'
+import deviceDiagnostics from './routes/device-diagnostics.ts'
 import devices from './routes/devices.ts'
 import health from './routes/health.ts'
 import jobs from './routes/jobs.ts'
@@ -41,7 +42,7 @@ export async function buildApp(
   await app.register(health, { engine })
   await app.register(enrol, { engine })
   await app.register(joinTokens, { engine, ...options, prefix: '/api/v1' })
-  for (const routes of [devices, deviceConfig, models, uploads, deployments, jobs])
+  for (const routes of [devices, deviceConfig, deviceDiagnostics, models, uploads, deployments, jobs])
     await app.register(routes, { engine, prefix: '/api/v1' })
   return app
 }

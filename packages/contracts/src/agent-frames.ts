@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { ConfigReport, type DeviceConfig } from './device-config.ts'
 import { Capability, DeviceFacts, DeviceHealth, PlacementState, RuntimeName, Slots } from './devices.ts'
+import { DiagnosticsFrame } from './diagnostics.ts'
 import { JobError, JobProgress } from './jobs.ts'
 import { ConversionResult, DataSet, Manifest, Preprocessing, SourceFormat, Tolerance, VariantRecipe } from './models.ts'
 import { Id, Labels, Name, Sha256 } from './schema.ts'
@@ -130,6 +131,7 @@ export const AgentFrame = Type.Union([
   HelloFrame,
   FactsFrame,
   ConfigReportFrame,
+  DiagnosticsFrame,
   HeartbeatFrame,
   LatencyFrame,
   PlacementFrame,
@@ -185,6 +187,7 @@ export type ControlFrame =
   | { type: 'challenge'; nonce: string }
   | { type: 'welcome'; session: number; httpToken: string; heartbeatMs: number; controlPlanePublicKey: string }
   | { type: 'config'; revision: number; config: DeviceConfig }
+  | { type: 'diagnose'; id: string }
   | { type: 'desired'; artifacts: DesiredArtifact[] }
   | { type: 'assign'; jobId: string; epoch: number; work: Assignment }
   | { type: 'cancel'; jobId: string; epoch: number }

@@ -3,7 +3,7 @@ import { RuntimeInfo, RuntimeName } from './devices.ts'
 import { Timestamp } from './schema.ts'
 
 /** Parts of the protocol that came after its first version; an agent names those that it knows in its facts. */
-export const AGENT_FEATURES = ['config'] as const
+export const AGENT_FEATURES = ['config', 'diagnostics'] as const
 export type AgentFeature = (typeof AGENT_FEATURES)[number]
 
 const settings = {

@@ -11,6 +11,7 @@ export const ERRORS = {
   'device-revoked': { status: 403, title: 'This device was revoked' },
   'device-unproven': { status: 401, title: 'The device did not prove that it holds its key' },
   'route-unknown': { status: 404, title: 'There is no such route' },
+  'diagnostics-unknown': { status: 404, title: 'There are no such diagnostics' },
   'device-unknown': { status: 404, title: 'There is no such device' },
   'model-unknown': { status: 404, title: 'There is no such model' },
   'version-unknown': { status: 404, title: 'There is no such version of this model' },

@@ -3,6 +3,7 @@ import { countByState, type JobRow, type Submitted } from '@skerry/registry'
 import type { OperatorSupport } from '@skerry/scheduler'
 import { DeploymentReconciler } from './deployments/reconciler.ts'
 import { DeviceConfigs } from './devices/device-configs.ts'
+import { DeviceDiagnostics } from './devices/device-diagnostics.ts'
 import { Fleet } from './devices/fleet.ts'
 import { Sessions } from './devices/sessions.ts'
 import { Completion } from './jobs/completion.ts'
@@ -29,6 +30,7 @@ export class Engine {
   readonly latency: LatencyStore
   readonly sessions: Sessions
   readonly deviceConfigs: DeviceConfigs
+  readonly deviceDiagnostics: DeviceDiagnostics
   readonly #fleet = new Fleet()
   readonly #dispatcher: Dispatcher
   readonly #outbox: Outbox
@@ -56,6 +58,7 @@ export class Engine {
       ended: (row) => this.#onEnded(row)
     })
     this.deviceConfigs = new DeviceConfigs(resources, fleet)
+    this.deviceDiagnostics = new DeviceDiagnostics(resources, fleet)
     this.sessions = new Sessions(resources, {
       fleet,
       dispatcher,
@@ -63,6 +66,7 @@ export class Engine {
       reconciler,
       latency: this.latency,
       configs: this.deviceConfigs,
+      diagnostics: this.deviceDiagnostics,
       signer
     })
     this.#sweeper = new Sweeper(resources, fleet, dispatcher, completion, this.#outbox)

@@ -3,6 +3,7 @@ import { type Connection, type ConnectionOptions, openConnection } from './conne
 import { DeploymentRegistry } from './deployments.ts'
 import { DeviceConfigRegistry } from './device-configs.ts'
 import { DeviceRegistry } from './devices.ts'
+import { DiagnosticsRegistry } from './diagnostics.ts'
 import { IdempotencyRegistry } from './idempotency.ts'
 import { KnownConversions } from './known-conversions.ts'
 import { MeasurementRegistry } from './measurements.ts'
@@ -30,6 +31,7 @@ export type Registry = {
   access: AccessRegistry
   devices: DeviceRegistry
   deviceConfigs: DeviceConfigRegistry
+  diagnostics: DiagnosticsRegistry
   models: ModelRegistry
   knownConversions: KnownConversions
   deployments: DeploymentRegistry
@@ -46,6 +48,7 @@ export function openRegistry(options: ConnectionOptions): Registry {
     access: new AccessRegistry(db),
     devices: new DeviceRegistry(db),
     deviceConfigs: new DeviceConfigRegistry(db),
+    diagnostics: new DiagnosticsRegistry(db),
     models: new ModelRegistry(db),
     knownConversions: new KnownConversions(db),
     deployments: new DeploymentRegistry(db),

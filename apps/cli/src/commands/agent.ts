@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { type AgentOptions, joinAndRun } from '@skerry/agent'
+import { type AgentOptions, joinAndRun, openLog } from '@skerry/agent'
 import type { Capability, RuntimeName } from '@skerry/contracts'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { pino } from 'pino'
@@ -73,7 +73,7 @@ export function agentCommand(program: Command, config: CliConfig): void {
     .option('--json', 'the ready line as JSON; the log goes to stderr either way')
     .action(async (url: string, flags: JoinFlags) => {
       const logLevel = flags.logLevel ?? config.environment.SKERRY_LOG_LEVEL
-      const logger = pino({ level: logLevel ?? 'info' }, pino.destination(2))
+      const { logger, recentLog } = openLog(logLevel ?? 'info', pino.destination(2))
       if (flags.capability.includes('convert') && config.tools === undefined)
         throw new CliError('Converting needs the Python environment: npm run setup')
       const options: AgentOptions = {
@@ -91,6 +91,7 @@ export function agentCommand(program: Command, config: CliConfig): void {
           ...(flags.minBattery === undefined ? {} : { minBatteryPercent: flags.minBattery })
         },
         logger,
+        recentLog,
         ...(flags.token === undefined ? {} : { token: flags.token }),
         ...(flags.name === undefined ? {} : { name: flags.name }),
         ...(flags.local === undefined ? {} : { local: flags.local }),

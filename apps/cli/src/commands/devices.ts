@@ -1,4 +1,13 @@
-import type { Device, DeviceConfig, DeviceConfigPatch, DeviceConfigState, DeviceSetting } from '@skerry/contracts'
+import { createWriteStream } from 'node:fs'
+import { pipeline } from 'node:stream/promises'
+import type {
+  Device,
+  DeviceConfig,
+  DeviceConfigPatch,
+  DeviceConfigState,
+  DeviceSetting,
+  Diagnostics
+} from '@skerry/contracts'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type ApiClient, apiClientOf } from '../api-client.ts'
 import { CliError } from '../cli-error.ts'
@@ -71,6 +80,17 @@ export function deviceCommands(program: Command, config: CliConfig): void {
       const state = await configure(apiClientOf(config), device, patchOf(flags))
       console.log(flags.json ? JSON.stringify(state) : configTable(state))
     })
+  devices
+    .command('diagnostics')
+    .description("a device's recent log, configuration, versions and state, as a .tar.gz")
+    .argument('<device>', 'name or id')
+    .option('--out <file>', 'where to write it (default skerry-DEVICE.tar.gz)')
+    .option('--json')
+    .action(async (device: string, flags: Flags & { out?: string }) => {
+      const file = flags.out ?? `skerry-${device}.tar.gz`
+      const diagnostics = await diagnose(apiClientOf(config), device, file)
+      console.log(flags.json ? JSON.stringify({ ...diagnostics, file }) : `${file} (${diagnostics.bytes} bytes)`)
+    })
 }
 
 function patchOf(flags: ConfigFlags): DeviceConfigPatch {
@@ -103,6 +123,18 @@ async function configure(client: ApiClient, device: string, patch: DeviceConfigP
     state = await client.get(`${route}/config`)
   }
   return state
+}
+
+async function diagnose(client: ApiClient, device: string, file: string): Promise<Diagnostics> {
+  const route = `/devices/${encodeURIComponent(device)}/diagnostics`
+  const { id } = await client.post<Diagnostics>(route)
+  for (;;) {
+    const diagnostics = await client.get<Diagnostics>(`${route}/${id}?waitMs=10000`)
+    if (diagnostics.state === 'failed') throw new CliError(`${device}: ${diagnostics.reason ?? 'it gathered nothing'}`)
+    if (diagnostics.state === 'gathering') continue
+    await pipeline(await client.getStream(`${route}/${id}/bundle.tar.gz`), createWriteStream(file, { mode: 0o600 }))
+    return diagnostics
+  }
 }
 
 function configTable({ wanted, revision, report }: DeviceConfigState): string {

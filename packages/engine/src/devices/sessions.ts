@@ -16,6 +16,7 @@ import type { LatencyStore } from '../latency.ts'
 import type { ManifestSigner } from '../manifest-signer.ts'
 import type { EngineResources } from '../resources.ts'
 import type { DeviceConfigs } from './device-configs.ts'
+import type { DeviceDiagnostics } from './device-diagnostics.ts'
 import { type DeviceLink, type Fleet, jobKey, type Session } from './fleet.ts'
 
 export type Hello = {
@@ -40,6 +41,7 @@ export class Sessions {
   readonly #reconciler: DeploymentReconciler
   readonly #latency: LatencyStore
   readonly #configs: DeviceConfigs
+  readonly #diagnostics: DeviceDiagnostics
   readonly #signer: ManifestSigner
 
   constructor(
@@ -51,6 +53,7 @@ export class Sessions {
       reconciler: DeploymentReconciler
       latency: LatencyStore
       configs: DeviceConfigs
+      diagnostics: DeviceDiagnostics
       signer: ManifestSigner
     }
   ) {
@@ -61,6 +64,7 @@ export class Sessions {
     this.#reconciler = parts.reconciler
     this.#latency = parts.latency
     this.#configs = parts.configs
+    this.#diagnostics = parts.diagnostics
     this.#signer = parts.signer
   }
 
@@ -156,6 +160,9 @@ export class Sessions {
         return
       case 'config-report':
         await this.#configs.onReport(current, frame)
+        return
+      case 'diagnostics':
+        await this.#diagnostics.onFrame(current, frame)
         return
       case 'hello':
         current.link.close('hello was said already')
