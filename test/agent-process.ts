@@ -22,10 +22,11 @@ export class AgentProcess {
     return new AgentProcess(await mkdtemp(path.join(os.tmpdir(), 'skerry-agent-')))
   }
 
-  start(url: string, args: string[]): void {
+  /** `env` stands over this process's environment. */
+  start(url: string, args: string[], env: Record<string, string> = {}): void {
     const log = openSync(this.logFile, 'a')
     const all = [command, 'agent', 'join', url, '--data-dir', path.join(this.dataDir, 'data'), ...args]
-    this.#child = spawn(process.execPath, all, { stdio: ['ignore', log, log, 'ipc'] })
+    this.#child = spawn(process.execPath, all, { env: { ...process.env, ...env }, stdio: ['ignore', log, log, 'ipc'] })
     closeSync(log)
   }
 

@@ -26,6 +26,7 @@ import type { JobExecutors } from './jobs/job-outcome.ts'
 import { Journal } from './journal.ts'
 import { Lane } from './lane.ts'
 import { LatencyLog } from './latency-log.ts'
+import type { LiteRtSource } from './library/litert-source.ts'
 import { LocalModels } from './local/local-models.ts'
 import { LocalServer } from './local/local-server.ts'
 import { Nightly } from './nightly.ts'
@@ -45,6 +46,7 @@ export type AgentDeps = {
   identity: Identity
   /** What may change while it runs. */
   live: LiveConfig
+  liteRt: LiteRtSource
   startRuntime: (name: RuntimeName) => Promise<TfliteRuntime>
   files: SystemFiles
   /** On a device that converts. */
@@ -174,6 +176,8 @@ export class Agent {
     })
     this.#remote = new RemoteControl({
       ...parts,
+      fetchLibrary: (signal) =>
+        deps.liteRt.fetch({ ...deps, ...settings, ...endpointsOf(settings.url), httpToken, ...identity }, signal),
       gate: this.#gate,
       blobs,
       hello: () => this.#hello(),
@@ -250,20 +254,20 @@ export class Agent {
   }
 
   #versionsOf(runtime: RuntimeName): Promise<Versions> {
-    const { settings, live, files } = this.#deps
+    const { liteRt, live, files } = this.#deps
     const info = live.runtimes.find(({ name }) => name === runtime) ?? { name: runtime, version: 'unknown' }
-    return readVersions(info, runtime === 'litert' ? settings.liteRtLibrary : undefined, files)
+    return readVersions(info, runtime === 'litert' ? liteRt.library : undefined, files)
   }
 
   async #hello(): Promise<Hello> {
-    const { settings, live, files, converter } = this.#deps
+    const { settings, live, liteRt, files, converter } = this.#deps
     const { capabilities, dataDir } = settings
     const slots = { infer: live.config.slots, convert: settings.slots.convert }
     const facts = await readFacts(dataDir, live.runtimes, files, converter?.stamp)
     return {
       capabilities,
       slots,
-      facts: { ...facts, understands: [...AGENT_FEATURES] },
+      facts: { ...facts, ...liteRt.unavailable(), understands: [...AGENT_FEATURES] },
       holding: this.#desk.holding()
     }
   }
@@ -279,6 +283,7 @@ export class Agent {
     this.#heartbeat = setInterval(() => this.#beat(), heartbeatMs)
     this.#beat()
     this.#latency.resend()
+    this.#remote.onSession()
     this.#inBackground(this.#desk.resendAll())
   }
 

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import type { RuntimeInfo, RuntimeName } from '@skerry/contracts'
 import { ConverterWorker, converterStamp } from '@skerry/converter'
-import { startRuntime, type TfliteRuntime } from '@skerry/runtimes'
+import { startRuntime, type TfliteRuntime, thisMachine } from '@skerry/runtimes'
 import type { Logger } from 'pino'
 import { Agent, type AgentExit } from './agent.ts'
 import { AgentError, wordsOf } from './agent-error.ts'
@@ -13,6 +13,7 @@ import { enrol } from './enrol.ts'
 import { machineSize, probeRuntimes, readFacts } from './facts.ts'
 import { HttpExchange } from './http-exchange.ts'
 import { type Identity, loadIdentity, makeDeviceKey, saveIdentity } from './identity.ts'
+import { LiteRtSource } from './library/litert-source.ts'
 import { ConfigStore } from './remote/config-store.ts'
 import { localConfigOf } from './remote/decide-config.ts'
 import { LiveConfig } from './remote/live-config.ts'
@@ -53,20 +54,26 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
   const unlock = await lockDataDir(settings.dataDir)
   const http = new HttpExchange()
   try {
+    const { dataDir, liteRtLibrary, liteRtVersion } = settings
+    const known = await loadIdentity(dataDir)
+    const library = { library: liteRtLibrary, version: liteRtVersion }
+    const liteRt = new LiteRtSource({ ...library, dataDir, machine: thisMachine(), log })
+    if (known !== null) await liteRt.open(known.controlPlanePublicKey)
     const start = (name: RuntimeName): Promise<TfliteRuntime> =>
-      startRuntimeFor(settings, live.config.threads, log, name)
+      liteRt.watched(name, startRuntimeFor(liteRt, live.config.threads, log, name))
     const probe = (wanted: 'auto' | RuntimeName): Promise<RuntimeInfo[]> =>
-      probeRuntimes({ wanted, hasLiteRtLibrary: settings.liteRtLibrary !== undefined, start, log })
+      probeRuntimes({ wanted, hasLiteRtLibrary: liteRt.library !== undefined, start, log })
     const store = new ConfigStore(settings.dataDir, log)
     const live = await LiveConfig.open({ local: localConfigOf(settings, cores), store, probe, log })
     await live.start()
     const { runtimes } = live
     const converter = await openConverter(settings, runtimes, log)
-    const identity = (await loadIdentity(settings.dataDir)) ?? (await newIdentity(settings, runtimes, files, http))
+    const identity = known ?? (await newIdentity(settings, runtimes, files, http))
     const agent = await Agent.start({
       settings,
       identity,
       live,
+      liteRt,
       startRuntime: start,
       files,
       ...(converter === undefined ? {} : { converter }),
@@ -79,7 +86,9 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
     return {
       deviceId: identity.deviceId,
       name: identity.name,
-      runtimes,
+      get runtimes() {
+        return live.runtimes
+      },
       localAddress: agent.localAddress,
       connected: agent.connected,
       closed,
@@ -97,12 +106,12 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
 }
 
 function startRuntimeFor(
-  settings: AgentSettings,
+  liteRt: LiteRtSource,
   threads: number,
   log: Logger,
   name: RuntimeName
 ): Promise<TfliteRuntime> {
-  const { liteRtLibrary, liteRtVersion } = settings
+  const { library: liteRtLibrary, version: liteRtVersion } = liteRt
   return startRuntime(name, {
     threads,
     ...(name !== 'litert' || liteRtLibrary === undefined ? {} : { liteRtLibrary }),

@@ -14,6 +14,8 @@ import {
   type Manifest,
   PING_MS,
   type ResultFrame,
+  type RuntimeLibrary,
+  type RuntimeLibraryOffer,
   SUBPROTOCOL
 } from '@skerry/contracts'
 import { Value } from 'typebox/value'
@@ -51,6 +53,8 @@ export class ControlPlane {
   refuse: { code: string; detail: string } | null = null
   /** Sent to each session after its welcome. */
   desired: DesiredArtifact[] = []
+  /** What it offers devices that have no LiteRT; null as one of before there were such offers. */
+  libraries: RuntimeLibraryOffer[] | null = null
   sessions = 0
   readonly #events = new EventEmitter().setMaxListeners(100)
   readonly #server: Server
@@ -124,7 +128,7 @@ export class ControlPlane {
     return { deployment, artifact, runtime, manifest: whole, signature: this.signManifest(whole) }
   }
 
-  signManifest(manifest: Manifest): string {
+  signManifest(manifest: Manifest | RuntimeLibrary): string {
     return sign(null, Buffer.from(canonicalJson(manifest)), this.#key.privateKey).toString('base64')
   }
 
@@ -223,6 +227,11 @@ export class ControlPlane {
   async #http(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = request.url ?? ''
     if (path === '/agent/v1/enrol') return this.#enrol(await bodyOf(request), response)
+    if (path === '/api/v1/runtime-libraries' && this.libraries !== null) {
+      if (request.headers.authorization !== `Bearer ${this.#httpToken}`)
+        return void problem(response, 401, 'unauthenticated')
+      return void response.end(JSON.stringify({ items: this.libraries }))
+    }
     const hash = /^\/api\/v1\/blobs\/([0-9a-f]{64})$/.exec(path)?.[1]
     if (hash === undefined) return void problem(response, 404, 'route-unknown')
     const { range } = request.headers

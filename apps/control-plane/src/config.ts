@@ -1,6 +1,8 @@
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 
+export type LibraryFile = { version: string; path: string }
+
 export type ControlPlaneConfig = {
   host: string
   port: number
@@ -11,6 +13,8 @@ export type ControlPlaneConfig = {
   redisUrl: string
   blobUrl: string
   logLevel: string
+  /** LiteRT's libraries that devices may fetch, one for each architecture. */
+  liteRtLibraries?: LibraryFile[]
 }
 
 /** Reads the environment; throws a plain sentence when something that has no default is missing. */
@@ -33,7 +37,8 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlPlaneConfig {
     databaseUrl: need('SKERRY_DATABASE_URL'),
     redisUrl: need('SKERRY_REDIS_URL'),
     blobUrl: env.SKERRY_BLOB_URL ?? pathToFileURL(path.join(dataDir, 'blobs')).href,
-    logLevel: env.SKERRY_LOG_LEVEL ?? 'info'
+    logLevel: env.SKERRY_LOG_LEVEL ?? 'info',
+    liteRtLibraries: (env.SKERRY_LITERT_LIBRARIES ?? '').split(',').filter(Boolean).map(libraryFile)
   }
 }
 
@@ -41,4 +46,10 @@ function publicUrlOf(text: string): string {
   const url = URL.parse(text)
   if (url?.protocol === 'http:' || url?.protocol === 'https:') return url.href.replace(/\/$/, '')
   throw new Error(`SKERRY_PUBLIC_URL is an address such as https://skerry.example, not ${text}`)
+}
+
+function libraryFile(text: string): LibraryFile {
+  const [, version, file] = /^([^=]+)=(.+)$/.exec(text) ?? []
+  if (version !== undefined && file !== undefined) return { version, path: path.resolve(file) }
+  throw new Error(`SKERRY_LITERT_LIBRARIES is a list of VERSION=PATH with commas in between, not ${text}`)
 }

@@ -7,7 +7,8 @@ import { createMetrics } from '@skerry/telemetry'
 import { type Logger, pino } from 'pino'
 import { ensureAdminKey } from './admin-key.ts'
 import { buildApp } from './app.ts'
-import type { ControlPlaneConfig } from './config.ts'
+import type { ControlPlaneConfig, LibraryFile } from './config.ts'
+import { describeLibrary } from './native-library.ts'
 import { runtimeSupport } from './runtime-support.ts'
 
 export type ControlPlane = { url: string; adminKeyFile: string; stop(): Promise<void> }
@@ -32,6 +33,7 @@ export async function startControlPlane(
     nowMs: () => performance.timeOrigin + performance.now()
   }
   const engine = await Engine.open(resources, runtimeSupport)
+  await offerLibraries(engine, config.liteRtLibraries ?? [], log)
   const app = await buildApp(engine, log, config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl })
   await engine.start()
   const url = await app.listen({ host: config.host, port: config.port })
@@ -43,6 +45,19 @@ export async function startControlPlane(
       await engine.stop()
       await queue.close()
       await registry.close()
+    }
+  }
+}
+
+/** What cannot be offered costs its devices speed, and nobody the control plane. */
+async function offerLibraries(engine: Engine, files: LibraryFile[], log: Logger): Promise<void> {
+  for (const { version, path } of files) {
+    try {
+      const { library, bytes } = await describeLibrary(path, version)
+      await engine.runtimeLibraries.add(library, bytes)
+      log.info({ library }, 'a LiteRT library is offered to devices')
+    } catch (error) {
+      log.warn({ err: error, path }, 'a LiteRT library cannot be offered to devices')
     }
   }
 }

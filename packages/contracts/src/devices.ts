@@ -40,6 +40,11 @@ export const DeviceFacts = Type.Object({
   understands: Type.Optional(
     Type.Array(Type.String({ maxLength: 32 }), { description: 'Later parts of the protocol that the agent knows' })
   ),
+  unavailableRuntimes: Type.Optional(
+    Type.Array(Type.Object({ name: RuntimeName, reason: Type.String({ maxLength: 2000 }) }), {
+      description: 'Those that were tried and do not start there'
+    })
+  ),
   converterStamp: Type.Optional(
     Type.String({ maxLength: 64, description: 'Equal where the same source and recipe give the same result' })
   )

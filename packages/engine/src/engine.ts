@@ -18,6 +18,7 @@ import { ManifestSigner } from './manifest-signer.ts'
 import { Conversions } from './models/conversions.ts'
 import { Sources } from './models/sources.ts'
 import type { EngineResources } from './resources.ts'
+import { RuntimeLibraries } from './runtime-libraries.ts'
 
 /** The lifecycles, wired: what the control plane's routes and sockets call. */
 export class Engine {
@@ -29,6 +30,7 @@ export class Engine {
   readonly sources: Sources
   readonly latency: LatencyStore
   readonly sessions: Sessions
+  readonly runtimeLibraries: RuntimeLibraries
   readonly deviceConfigs: DeviceConfigs
   readonly deviceDiagnostics: DeviceDiagnostics
   readonly #fleet = new Fleet()
@@ -57,6 +59,7 @@ export class Engine {
       benchmark: (row, frame) => this.#onBenchmark(row, frame),
       ended: (row) => this.#onEnded(row)
     })
+    this.runtimeLibraries = new RuntimeLibraries(resources.blobs, signer)
     this.deviceConfigs = new DeviceConfigs(resources, fleet)
     this.deviceDiagnostics = new DeviceDiagnostics(resources, fleet)
     this.sessions = new Sessions(resources, {

@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto'
-import { canonicalJson, type Manifest } from '@skerry/contracts'
+import { canonicalJson, type Manifest, type RuntimeLibrary } from '@skerry/contracts'
 import type { Registry } from '@skerry/registry'
 
 /** Signs what agents may run. */
@@ -16,8 +16,8 @@ export class ManifestSigner {
     return new ManifestSigner(publicKey, createPrivateKey({ key: privateKey, format: 'der', type: 'pkcs8' }))
   }
 
-  /** Ed25519 over the manifest's canonical JSON, base64. */
-  sign(manifest: Manifest): string {
-    return sign(null, Buffer.from(canonicalJson(manifest)), this.#key).toString('base64')
+  /** Ed25519 over the statement's canonical JSON, base64. */
+  sign(statement: Manifest | RuntimeLibrary): string {
+    return sign(null, Buffer.from(canonicalJson(statement)), this.#key).toString('base64')
   }
 }

@@ -68,11 +68,14 @@ export class LiveConfig {
     return done
   }
 
-  /** Probes anew, where there is another runtime than before: a library that arrived. True when that changed anything. */
+  /** Decides and probes anew, for a library that arrived. True when that changed anything. */
   reprobe(): Promise<boolean> {
     const done = this.#work.then(async () => {
       const before = JSON.stringify(this.#runtimes)
-      this.#runtimes = await this.#probe(this.#config.runtime)
+      const { config, refused } = decideConfig(this.#deps.local, this.#kept.config)
+      this.#config = config
+      this.#refused = [...refused, ...this.#refused.filter(({ setting }) => !(setting in config))]
+      this.#runtimes = await this.#probe(this.#deps.local.values.runtime)
       return JSON.stringify(this.#runtimes) !== before
     })
     this.#work = done.then(

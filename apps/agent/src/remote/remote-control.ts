@@ -4,6 +4,7 @@ import { AgentError, wordsOf } from '../agent-error.ts'
 import { type BlobClient, sha256Of } from '../blob-client.ts'
 import type { Hello, SessionFrame } from '../connection.ts'
 import { makeBundle, type Situation } from '../diagnostics/bundle.ts'
+import type { FetchOutcome } from '../library/litert-source.ts'
 import type { LiveConfig } from './live-config.ts'
 import { type Reconfigured, reconfigure } from './reconfigure.ts'
 
@@ -11,6 +12,7 @@ export type RemoteFrame = Extract<SessionFrame, { type: 'config' | 'diagnose' }>
 
 export type RemoteControlDeps = Omit<Reconfigured, 'tellFacts'> & {
   live: LiveConfig
+  fetchLibrary: (signal: AbortSignal) => Promise<FetchOutcome>
   blobs: BlobClient
   hello: () => Promise<Hello>
   situation: (hello: Hello) => Promise<Situation>
@@ -24,6 +26,7 @@ export class RemoteControl {
   readonly #deps: RemoteControlDeps
   readonly #stopping = new AbortController()
   #bundles: Promise<void> = Promise.resolve()
+  #library: Promise<void> | null = null
 
   constructor(deps: RemoteControlDeps) {
     this.#deps = deps
@@ -33,6 +36,33 @@ export class RemoteControl {
     if (frame.type === 'config') this.#inBackground(this.#configure(frame))
     // One after the other: each holds a log and its archive in memory.
     else this.#bundles = this.#bundles.then(() => this.#diagnose(frame.id))
+  }
+
+  /** A device without LiteRT asks for it in each session until it has it. */
+  onSession(): void {
+    if (this.#wantsLiteRt())
+      this.#library ??= this.#fetchLibrary().finally(() => {
+        this.#library = null
+      })
+  }
+
+  #wantsLiteRt(): boolean {
+    const { live } = this.#deps
+    const { runtime, slots } = live.config
+    return (
+      slots > 0 && (runtime === 'auto' || runtime === 'litert') && !live.runtimes.some(({ name }) => name === 'litert')
+    )
+  }
+
+  async #fetchLibrary(): Promise<void> {
+    const { fetchLibrary, live, host, log } = this.#deps
+    try {
+      const outcome = await fetchLibrary(this.#stopping.signal)
+      if (outcome === 'arrived' && (await live.reprobe())) host.keepOnly(live.runtimes.map(({ name }) => name))
+      if (outcome !== 'nothing-new') this.tellFacts()
+    } catch (error) {
+      log.warn({ error: wordsOf(error) }, 'the runtimes could not be tried again')
+    }
   }
 
   /** What the hello said is no longer true. */
@@ -47,6 +77,7 @@ export class RemoteControl {
   async stop(): Promise<void> {
     this.#stopping.abort()
     await this.#bundles
+    await this.#library
   }
 
   async #configure({ revision, config }: Extract<RemoteFrame, { type: 'config' }>): Promise<void> {
