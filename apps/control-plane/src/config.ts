@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 
@@ -38,7 +39,7 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlPlaneConfig {
     redisUrl: need('SKERRY_REDIS_URL'),
     blobUrl: env.SKERRY_BLOB_URL ?? pathToFileURL(path.join(dataDir, 'blobs')).href,
     logLevel: env.SKERRY_LOG_LEVEL ?? 'info',
-    liteRtLibraries: (env.SKERRY_LITERT_LIBRARIES ?? '').split(',').filter(Boolean).map(libraryFile)
+    liteRtLibraries: liteRtLibraries(env)
   }
 }
 
@@ -46,6 +47,21 @@ function publicUrlOf(text: string): string {
   const url = URL.parse(text)
   if (url?.protocol === 'http:' || url?.protocol === 'https:') return url.href.replace(/\/$/, '')
   throw new Error(`SKERRY_PUBLIC_URL is an address such as https://skerry.example, not ${text}`)
+}
+
+/** Those that are named; where none are, the one that set-up installed for this machine. */
+function liteRtLibraries(env: NodeJS.ProcessEnv): LibraryFile[] {
+  const named = env.SKERRY_LITERT_LIBRARIES
+  if (named !== undefined) return named.split(',').filter(Boolean).map(libraryFile)
+  const file = env.SKERRY_TOOLS ?? path.resolve(import.meta.dirname, '../../../.tools/paths.json')
+  try {
+    const tools = JSON.parse(readFileSync(file, 'utf8')) as { liteRtLibrary: string; liteRtVersion: string }
+    return [{ version: tools.liteRtVersion, path: tools.liteRtLibrary }]
+  } catch (error) {
+    // A control plane may run where no set-up was.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
 }
 
 function libraryFile(text: string): LibraryFile {

@@ -83,10 +83,7 @@ export class LocalStack {
       SKERRY_DATA_DIR: dataDir,
       SKERRY_HTTP_PORT: String(port),
       SKERRY_DATABASE_URL: this.#databaseUrl,
-      SKERRY_REDIS_URL: this.#redisUrl,
-      // What set-up installed here serves devices that have no Python; other architectures are the operator's to add.
-      SKERRY_LITERT_LIBRARIES:
-        environment.SKERRY_LITERT_LIBRARIES ?? `${this.#tools.liteRtVersion}=${this.#tools.liteRtLibrary}`
+      SKERRY_REDIS_URL: this.#redisUrl
     }
     const script = path.join(repositoryRoot, 'apps/control-plane/dist/server.js')
     const controlPlane = new NodeProcess({ name: 'control-plane', script, args: [], env, logDir: this.#logDir })
