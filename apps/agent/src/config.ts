@@ -1,8 +1,7 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { type Capability, type DeviceSetting, Labels, Name, type RuntimeName } from '@skerry/contracts'
+import { type Capability, type DeviceSetting, isA, Labels, Name, type RuntimeName } from '@skerry/contracts'
 import type { Logger } from 'pino'
-import { Value } from 'typebox/value'
 import { AgentError } from './agent-error.ts'
 import type { OnPoint } from './agent-point.ts'
 import type { RecentLog } from './diagnostics/recent-log.ts'
@@ -95,11 +94,11 @@ export function settingsOf(options: AgentOptions, autoSlots: (threads: number) =
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     wrong(`The address of the control plane starts with http:// or https://, not ${url.protocol}//.`)
   }
-  if (options.name !== undefined && !Value.Check(Name, options.name)) {
+  if (options.name !== undefined && !isA(Name, options.name)) {
     wrong(`'${options.name}' is not a name: lower case letters, digits, dots and dashes, at most 64.`)
   }
   const labels = options.labels ?? {}
-  if (!Value.Check(Labels, labels)) {
+  if (!isA(Labels, labels)) {
     wrong('A label is KEY=VALUE; a key has letters, digits, dots, dashes, underlines and slashes, at most 64.')
   }
   const capabilities = [...new Set(options.capabilities ?? (['infer'] as const))]

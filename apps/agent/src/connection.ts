@@ -8,10 +8,11 @@ import {
 } from '@skerry/contracts'
 import type { Logger } from 'pino'
 import type { Static } from 'typebox'
-import { WebSocket } from 'ws'
+
 import { wordsOf } from './agent-error.ts'
 import { Backoff } from './backoff.ts'
 import { parseControlFrame, type ReceivedFrame } from './control-frames.ts'
+import { WebSocket } from './web-socket.ts'
 
 export type Welcome = Extract<ReceivedFrame, { type: 'welcome' }>
 export type Hello = Omit<Static<typeof HelloFrame>, 'type' | 'deviceId' | 'signature'>

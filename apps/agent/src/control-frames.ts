@@ -1,33 +1,29 @@
-import { Assignment, type ControlFrame, DesiredArtifact, JobRef, Sha256 } from '@skerry/contracts'
-import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Assignment, type ControlFrame, DesiredArtifact, isA, JobRef, Sha256, Type } from '@skerry/contracts'
 
 /** What the control plane may send, as far as an agent relies on it; more fields and more kinds may come. */
-const challenge = Compile(Type.Object({ type: Type.Literal('challenge'), nonce: Type.String() }))
-const welcome = Compile(
-  Type.Object({
-    type: Type.Literal('welcome'),
-    session: Type.Integer(),
-    httpToken: Type.String(),
-    heartbeatMs: Type.Integer({ minimum: 100 }),
-    controlPlanePublicKey: Type.String()
-  })
-)
-const desired = Compile(Type.Object({ type: Type.Literal('desired'), artifacts: Type.Array(Type.Unknown()) }))
-const config = Compile(
-  Type.Object({ type: Type.Literal('config'), revision: Type.Integer({ minimum: 0 }), config: Type.Object({}) })
-)
-const diagnose = Compile(Type.Object({ type: Type.Literal('diagnose'), id: Type.String() }))
-const assign = Compile(Type.Intersect([Type.Object({ type: Type.Literal('assign'), work: Type.Unknown() }), JobRef]))
-const cancel = Compile(Type.Intersect([Type.Object({ type: Type.Literal('cancel') }), JobRef]))
-const ack = Compile(
-  Type.Intersect([
-    Type.Object({ type: Type.Literal('ack'), status: Type.Enum(['accepted', 'stale', 'unknown']) }),
-    JobRef
-  ])
-)
-const latencyAck = Compile(Type.Object({ type: Type.Literal('latency-ack'), seq: Type.Integer() }))
-const refused = Compile(Type.Object({ type: Type.Literal('refused'), code: Type.String(), detail: Type.String() }))
+const challenge = Type.Object({ type: Type.Literal('challenge'), nonce: Type.String() })
+const welcome = Type.Object({
+  type: Type.Literal('welcome'),
+  session: Type.Integer(),
+  httpToken: Type.String(),
+  heartbeatMs: Type.Integer({ minimum: 100 }),
+  controlPlanePublicKey: Type.String()
+})
+const desired = Type.Object({ type: Type.Literal('desired'), artifacts: Type.Array(Type.Unknown()) })
+const assign = Type.Intersect([Type.Object({ type: Type.Literal('assign'), work: Type.Unknown() }), JobRef])
+const cancel = Type.Intersect([Type.Object({ type: Type.Literal('cancel') }), JobRef])
+const ack = Type.Intersect([
+  Type.Object({ type: Type.Literal('ack'), status: Type.Enum(['accepted', 'stale', 'unknown']) }),
+  JobRef
+])
+const latencyAck = Type.Object({ type: Type.Literal('latency-ack'), seq: Type.Integer() })
+const refused = Type.Object({ type: Type.Literal('refused'), code: Type.String(), detail: Type.String() })
+const config = Type.Object({
+  type: Type.Literal('config'),
+  revision: Type.Integer({ minimum: 0 }),
+  config: Type.Object({})
+})
+const diagnose = Type.Object({ type: Type.Literal('diagnose'), id: Type.String() })
 const schemas = {
   challenge,
   welcome,
@@ -41,9 +37,7 @@ const schemas = {
   refused
 }
 
-const desiredArtifact = Compile(DesiredArtifact)
-const assignment = Compile(Assignment)
-const identified = Compile(Type.Object({ deployment: Type.String(), artifact: Sha256 }))
+const identified = Type.Object({ deployment: Type.String(), artifact: Sha256 })
 
 export type ReceivedFrame =
   | Exclude<ControlFrame, { type: 'desired' | 'assign' }>
@@ -55,15 +49,15 @@ export type ReceivedFrame =
 export function parseControlFrame(header: unknown): ReceivedFrame | null {
   const type = (header as { type?: unknown } | null)?.type
   if (typeof type !== 'string' || !Object.hasOwn(schemas, type)) return null
-  if (!schemas[type as keyof typeof schemas].Check(header)) return null
+  if (!isA(schemas[type as keyof typeof schemas], header)) return null
   const frame = header as ControlFrame
-  if (frame.type === 'assign') return { ...frame, work: assignment.Check(frame.work) ? frame.work : null }
+  if (frame.type === 'assign') return { ...frame, work: isA(Assignment, frame.work) ? frame.work : null }
   if (frame.type !== 'desired') return frame
   const artifacts: DesiredArtifact[] = []
   const refused: { deployment: string; artifact: string }[] = []
   for (const artifact of frame.artifacts as unknown[]) {
-    if (desiredArtifact.Check(artifact)) artifacts.push(artifact)
-    else if (identified.Check(artifact)) refused.push({ deployment: artifact.deployment, artifact: artifact.artifact })
+    if (isA(DesiredArtifact, artifact)) artifacts.push(artifact)
+    else if (isA(identified, artifact)) refused.push({ deployment: artifact.deployment, artifact: artifact.artifact })
   }
   return { type: 'desired', artifacts, refused }
 }

@@ -1,13 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DesiredArtifact } from '@skerry/contracts'
+import { DesiredArtifact, isA, Type } from '@skerry/contracts'
 import type { Logger } from 'pino'
-import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { wordsOf } from './agent-error.ts'
 import { writeFileAtomic } from './atomic-file.ts'
 
-const DesiredFile = Compile(Type.Array(DesiredArtifact))
+const DesiredFile = Type.Array(DesiredArtifact)
 
 /**
  * What the control plane wanted last, so that a device that starts without a network serves what it served before. The
@@ -29,7 +27,7 @@ export class DesiredStore {
     try {
       const text = await readFile(this.#path, 'utf8')
       const desired: unknown = JSON.parse(text)
-      if (!DesiredFile.Check(desired)) throw new Error('it does not hold what was desired')
+      if (!isA(DesiredFile, desired)) throw new Error('it does not hold what was desired')
       this.#saved = text
       return desired
     } catch (error) {

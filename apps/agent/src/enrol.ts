@@ -1,5 +1,4 @@
-import { EnrolAnswer, type EnrolRequest } from '@skerry/contracts'
-import { Value } from 'typebox/value'
+import { EnrolAnswer, type EnrolRequest, isA } from '@skerry/contracts'
 import { AgentError, type AgentErrorCode } from './agent-error.ts'
 import { type HttpExchange, readBody, readProblem } from './http-exchange.ts'
 
@@ -33,7 +32,7 @@ export async function enrol(
     throw new AgentError(...refusal(status, code, words, request))
   }
   const answer: unknown = JSON.parse((await readBody(response, ANSWER_BYTES)).toString('utf8'))
-  if (!Value.Check(EnrolAnswer, answer)) {
+  if (!isA(EnrolAnswer, answer)) {
     throw new AgentError('enrol-refused', `${url.origin} does not answer like a control plane: check the address.`)
   }
   return answer

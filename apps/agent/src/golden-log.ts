@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises'
+import { isA, Type } from '@skerry/contracts'
 import type { Logger } from 'pino'
-import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { wordsOf } from './agent-error.ts'
 import { writeFileAtomic } from './atomic-file.ts'
 
@@ -9,7 +8,7 @@ import { writeFileAtomic } from './atomic-file.ts'
 export type Versions = Record<string, string>
 
 const Passed = Type.Object({ versions: Type.Record(Type.String(), Type.String()), atMs: Type.Number() })
-const GoldenFile = Compile(Type.Record(Type.String(), Passed))
+const GoldenFile = Type.Record(Type.String(), Passed)
 type Entry = { versions: Versions; atMs: number }
 
 /**
@@ -26,7 +25,7 @@ export class GoldenLog {
     const passed = new Map<string, Entry>()
     try {
       const file: unknown = JSON.parse(await readFile(path, 'utf8'))
-      if (!GoldenFile.Check(file)) throw new Error('it holds something else')
+      if (!isA(GoldenFile, file)) throw new Error('it holds something else')
       for (const [unit, entry] of Object.entries(file)) passed.set(unit, entry)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {

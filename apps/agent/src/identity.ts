@@ -1,9 +1,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { challengeText } from '@skerry/contracts'
-import { Type } from 'typebox'
-import { Value } from 'typebox/value'
+import { challengeText, isA, Type } from '@skerry/contracts'
 import { AgentError, wordsOf } from './agent-error.ts'
 import { temporaryPath, writeFileAtomic } from './atomic-file.ts'
 
@@ -51,7 +49,8 @@ export async function loadIdentity(dataDir: string): Promise<Identity | null> {
     throw error
   }
   try {
-    const file = Value.Parse(IdentityFile, JSON.parse(text))
+    const file: unknown = JSON.parse(text)
+    if (!isA(IdentityFile, file)) throw new Error('it does not hold an identity')
     const privateKey = createPrivateKey({ key: Buffer.from(file.privateKey, 'base64'), format: 'der', type: 'pkcs8' })
     return { ...file, privateKey }
   } catch (error) {

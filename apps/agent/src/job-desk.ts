@@ -4,10 +4,10 @@ import {
   encodeFrame,
   type JobRef,
   MAX_FRAME_BYTES,
+  mismatch,
   ResultFrame
 } from '@skerry/contracts'
 import type { Logger } from 'pino'
-import { Compile } from 'typebox/compile'
 import { AgentError, wordsOf } from './agent-error.ts'
 import type { OnPoint } from './agent-point.ts'
 import { type ResultError, resultErrorOf } from './jobs/job-failure.ts'
@@ -38,7 +38,6 @@ type Held = {
   done: Promise<void>
 }
 
-const resultFrame = Compile(ResultFrame)
 const PROGRESS_INTERVAL_MS = 250
 const RESEND_AFTER_MS = 30_000
 const ACK_GRACE_MS = 1_000
@@ -245,9 +244,9 @@ export class JobDesk {
 
 /** A frame that the control plane would refuse would be sent again for ever; better a failure that says why. */
 function refuseUnsendable(frame: ResultFrame, parts: readonly Uint8Array[]): void {
-  if (!resultFrame.Check(frame)) {
-    const [first] = resultFrame.Errors(frame)
-    throw new AgentError('result-invalid', `The result is not what the protocol allows: ${JSON.stringify(first)}`)
+  const wrong = mismatch(ResultFrame, frame)
+  if (wrong !== null) {
+    throw new AgentError('result-invalid', `The result is not what the protocol allows: ${JSON.stringify(wrong)}`)
   }
   const encoded = encodeFrame(frame, parts)
   const bytes = typeof encoded === 'string' ? Buffer.byteLength(encoded) : encoded.byteLength

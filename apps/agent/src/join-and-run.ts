@@ -1,6 +1,5 @@
 import { mkdir } from 'node:fs/promises'
 import type { RuntimeInfo, RuntimeName } from '@skerry/contracts'
-import { ConverterWorker, converterStamp } from '@skerry/converter'
 import { startRuntime, type TfliteRuntime, thisMachine } from '@skerry/runtimes'
 import type { Logger } from 'pino'
 import { Agent, type AgentExit } from './agent.ts'
@@ -122,6 +121,7 @@ function startRuntimeFor(
 
 async function openConverter({ capabilities, python }: AgentSettings, runtimes: RuntimeInfo[], log: Logger) {
   if (!capabilities.includes('convert') || python === undefined) return undefined
+  const { ConverterWorker, converterStamp } = await import('@skerry/converter')
   const worker = new ConverterWorker({ python, onLog: (line) => log.debug({ line }, 'converter') })
   try {
     const stamp = await converterStamp(

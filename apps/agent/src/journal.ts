@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto'
 import { renameSync, writeFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type JobRef, ResultFrame } from '@skerry/contracts'
+import { isA, type JobRef, ResultFrame } from '@skerry/contracts'
 import type { Logger } from 'pino'
-import { Compile } from 'typebox/compile'
 import { wordsOf } from './agent-error.ts'
 import type { OnPoint } from './agent-point.ts'
 import { temporaryPath, writeFileAtomic } from './atomic-file.ts'
@@ -16,7 +15,6 @@ export type JournalEntry = { frame: ResultFrame; body: Uint8Array }
 type Head = { order: number; frame: ResultFrame; bodyBytes: number; sha256: string }
 type Slot = { ref: JobRef; bytes: number; sentAtMs: number | null }
 
-const resultFrame = Compile(ResultFrame)
 const keyOf = ({ jobId, epoch }: JobRef): string => `${jobId}-${epoch}`
 
 /**
@@ -165,7 +163,7 @@ async function readEntry(path: string): Promise<(JournalEntry & { order: number 
     const head = JSON.parse(data.subarray(0, headBytes).toString('utf8')) as Head
     const body = data.subarray(headBytes + 1)
     const whole = createHash('sha256').update(body).digest('hex') === head.sha256
-    return whole && body.byteLength === head.bodyBytes && resultFrame.Check(head.frame)
+    return whole && body.byteLength === head.bodyBytes && isA(ResultFrame, head.frame)
       ? { order: head.order, frame: head.frame, body }
       : null
   } catch {

@@ -1,5 +1,5 @@
 import type { AgentFrame, RuntimeName } from '@skerry/contracts'
-import { Histogram } from '@skerry/telemetry'
+import { Histogram } from '@skerry/telemetry/histogram'
 import type { OnPoint } from './agent-point.ts'
 
 export type LatencyFrame = Extract<AgentFrame, { type: 'latency' }>

@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { ConfigReport, type DeviceConfig } from './device-config.ts'
 import { Capability, DeviceFacts, DeviceHealth, PlacementState, RuntimeName, Slots } from './devices.ts'
 import { DiagnosticsFrame } from './diagnostics.ts'
@@ -6,6 +6,7 @@ import { JobError, JobProgress } from './jobs.ts'
 import { ConversionResult, DataSet, Manifest, Preprocessing, SourceFormat, Tolerance, VariantRecipe } from './models.ts'
 import { Id, Labels, Name, Sha256 } from './schema.ts'
 import { Datatype, TensorHeader } from './tensors.ts'
+import { Type } from './type.ts'
 
 /**
  * The protocol between a device's agent and the control plane, subprotocol `skerry.v1`.

@@ -1,6 +1,7 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { PlacementState } from './devices.ts'
 import { Id, Labels, Name, Sha256, Timestamp } from './schema.ts'
+import { Type } from './type.ts'
 
 export const DeploymentRequest = Type.Object(
   {

@@ -1,6 +1,7 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { RuntimeInfo, RuntimeName } from './devices.ts'
 import { Timestamp } from './schema.ts'
+import { Type } from './type.ts'
 
 /** Parts of the protocol that came after its first version; an agent names those that it knows in its facts. */
 export const AGENT_FEATURES = ['config', 'diagnostics'] as const

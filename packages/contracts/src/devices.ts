@@ -1,5 +1,6 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { Id, Labels, Name, PageQuery, Sha256, Timestamp } from './schema.ts'
+import { Type } from './type.ts'
 
 export const Capability = Type.Enum(['infer', 'convert'])
 export type Capability = Static<typeof Capability>

@@ -1,5 +1,6 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { Id, Sha256, Timestamp } from './schema.ts'
+import { Type } from './type.ts'
 
 export const Diagnostics = Type.Object({
   id: Id,

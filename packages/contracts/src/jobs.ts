@@ -1,6 +1,7 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { Id, Labels, Name, PageQuery, Timestamp } from './schema.ts'
 import { InferenceTensor } from './tensors.ts'
+import { Type } from './type.ts'
 
 export const DEFAULT_TTL_MS = 86_400_000
 export const MAX_ATTEMPTS = 3

@@ -1,6 +1,7 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { Name, Sha256, Timestamp } from './schema.ts'
 import { TensorDescription } from './tensors.ts'
+import { Type } from './type.ts'
 
 export const SourceFormat = Type.Enum(['keras', 'h5', 'savedmodel', 'tfjs', 'tflite'])
 export type SourceFormat = Static<typeof SourceFormat>

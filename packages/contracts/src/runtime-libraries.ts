@@ -1,5 +1,6 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { Sha256 } from './schema.ts'
+import { Type } from './type.ts'
 
 /** A runtime's native library, as the control plane hands it out: `kind` tells its statement from a manifest. */
 export const RuntimeLibrary = Type.Object({

@@ -1,5 +1,6 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { Sha256 } from './schema.ts'
+import { Type } from './type.ts'
 
 /** Open Inference Protocol datatypes, with the bytes one element takes (BYTES has no fixed size). */
 export const DATATYPE_BYTES = {

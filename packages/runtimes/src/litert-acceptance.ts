@@ -1,10 +1,8 @@
 /*
  * LiteRT's library has no public ABI. It is accepted by its hash: one that was run behind these declarations before.
  */
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { pipeline } from 'node:stream/promises'
-import { structLayout } from './litert-library.ts'
+import { fileSha256 } from './file-sha256.ts'
+import { structLayout } from './litert-layout.ts'
 import { RuntimeError } from './runtime-error.ts'
 
 export type LiteRtBuild = {
@@ -55,11 +53,9 @@ export async function acceptLiteRt(
   machine: Machine,
   options: { allowUnknown: boolean; known?: readonly LiteRtBuild[] }
 ): Promise<{ sha256: string; build: LiteRtBuild | undefined }> {
-  const hash = createHash('sha256')
-  await pipeline(createReadStream(path), hash).catch((cause: unknown) => {
+  const sha256 = await fileSha256(path).catch((cause: unknown) => {
     throw new RuntimeError('runtime-unavailable', `LiteRT's library cannot be read: ${String(cause)}`, { cause })
   })
-  const sha256 = hash.digest('hex')
   const build = (options.known ?? knownLiteRtLibraries).find((each) => each.sha256 === sha256)
   const reason = build === undefined ? unknownReason(options.allowUnknown) : misfit(build, machine)
   if (reason === undefined) return { sha256, build }

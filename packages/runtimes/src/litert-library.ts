@@ -4,9 +4,6 @@
  */
 import koffi from 'koffi'
 
-/** The layout of LiteRtRankedTensorType and the signatures below, by a number of our own: see litert-acceptance.ts. */
-export const structLayout = 1
-
 /** An address in native memory. */
 export type Pointer = bigint
 

@@ -1,5 +1,10 @@
-import { type DestinationStream, type Logger, multistream, pino } from 'pino'
+import { createRequire } from 'node:module'
+import type * as Pino from 'pino'
+import type { DestinationStream, Logger } from 'pino'
 import { RecentLog } from './recent-log.ts'
+
+// Required, not imported: the first import of a CommonJS package starts a lexer that an agent keeps.
+const { multistream, pino } = createRequire(import.meta.url)('pino') as typeof Pino
 
 /** A logger that also keeps the last of what it wrote, so that diagnostics can show it. */
 export function openLog(

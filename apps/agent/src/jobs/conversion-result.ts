@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ConversionResult, ConvertedVariant, VariantDetails } from '@skerry/contracts'
-import { type ConversionResult as Converted, reportHtml, reportJson, type VariantResult } from '@skerry/converter'
+import type { ConversionResult as Converted, VariantResult } from '@skerry/converter'
 
 type Upload = (sha256: string, path: string) => Promise<void>
 type Report = NonNullable<VariantDetails['report']>
@@ -24,6 +24,7 @@ export async function uploadConversion(
     await writeFile(path, text)
     return uploadFile(path)
   }
+  const { reportHtml, reportJson } = await import('@skerry/converter')
   const report: Report = {
     html: await write('report.html', reportHtml(converted, { title: `Conversion of ${converted.source.sha256}` })),
     json: await write('report.json', JSON.stringify(reportJson(converted)))

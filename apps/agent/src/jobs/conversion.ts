@@ -1,7 +1,7 @@
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AssignConversion, ConversionResult, RuntimeName, SourceFormat } from '@skerry/contracts'
-import { type ConverterWorker, convert, toleranceForAll } from '@skerry/converter'
+import type { ConverterWorker } from '@skerry/converter'
 import type { Logger } from 'pino'
 import type { Static } from 'typebox'
 import { wordsOf } from '../agent-error.ts'
@@ -81,6 +81,8 @@ async function convertIn(
   { signal, progress }: JobContext,
   deps: ConversionJobDeps
 ): Promise<ConversionResult> {
+  // Loaded by the first conversion: an agent that converts nothing has no memory to spare for it.
+  const { convert, toleranceForAll } = await import('@skerry/converter')
   const { blobs, python, worker, liteRtLibrary, liteRtVersion, runtimes, log } = deps
   // It goes with the work's directory: nothing to evict, no order to keep.
   const limits = { maxBytes: Number.POSITIVE_INFINITY, now: () => 0 }

@@ -1,5 +1,5 @@
 import type { JobErrorCode, ResultFrame } from '@skerry/contracts'
-import { ConversionError, type ConversionErrorCode } from '@skerry/converter'
+import { ConversionError, type ConversionErrorCode } from '@skerry/converter/errors'
 import { RuntimeError } from '@skerry/runtimes'
 import { AgentError, wordsOf } from '../agent-error.ts'
 import { RuntimeLostError } from '../runtime-host.ts'

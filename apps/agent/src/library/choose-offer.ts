@@ -1,9 +1,6 @@
-import { type RuntimeLibrary, RuntimeLibraryOffer } from '@skerry/contracts'
+import { isA, type RuntimeLibrary, RuntimeLibraryOffer } from '@skerry/contracts'
 import { knownLiteRtLibraries, type Machine } from '@skerry/runtimes'
-import { Compile } from 'typebox/compile'
 import { isSignedBy } from '../manifest.ts'
-
-const offer = Compile(RuntimeLibraryOffer)
 
 export type Choice = { offer: RuntimeLibraryOffer } | { reason: string }
 
@@ -15,7 +12,7 @@ export function chooseOffer(offers: readonly unknown[], machine: Machine, contro
   if (offers.length === 0) return { reason: 'The control plane offers no LiteRT library.' }
   const reasons: string[] = []
   for (const each of offers) {
-    if (!offer.Check(each)) continue
+    if (!isA(RuntimeLibraryOffer, each)) continue
     const reason = misfit(each, machine, controlPlanePublicKey)
     if (reason === undefined) return { offer: each }
     reasons.push(`${nameOf(each.library)} ${reason}`)

@@ -1,7 +1,6 @@
-import { DATATYPE_BYTES, type Datatype, elementCount } from '@skerry/contracts'
+import { DATATYPE_BYTES, type Datatype, elementCount, mismatch, Type } from '@skerry/contracts'
 import type { TensorData } from '@skerry/runtimes'
-import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import type { Static } from 'typebox'
 import { emptyArray, toArray } from '../tensor-values.ts'
 import { invalid } from './local-error.ts'
 
@@ -25,8 +24,6 @@ const InferHeader = Type.Object({
 })
 type InferHeader = Static<typeof InferHeader>
 type GivenInput = InferHeader['inputs'][number]
-
-const inferHeader = Compile(InferHeader)
 
 export type LocalTensor = { name: string; datatype: Datatype; shape: number[]; data: TensorData }
 export type InferRequest = {
@@ -77,9 +74,9 @@ function parseHeader(text: string): InferHeader {
   } catch (error) {
     throw invalid(`The request is not JSON: ${(error as Error).message}`)
   }
-  if (inferHeader.Check(header)) return header
-  const [first] = inferHeader.Errors(header)
-  throw invalid(`The request is not an inference request: ${first?.instancePath || '/'} ${first?.message ?? ''}`)
+  const wrong = mismatch(InferHeader, header)
+  if (wrong === null) return header as InferHeader
+  throw invalid(`The request is not an inference request: one whose ${wrong.pointer || '/'} ${wrong.rule}.`)
 }
 
 function readTensors(inputs: readonly GivenInput[], raw: Buffer): LocalTensor[] {

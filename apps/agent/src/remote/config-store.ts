@@ -1,15 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DeviceConfig } from '@skerry/contracts'
+import { DeviceConfig, isA, Type } from '@skerry/contracts'
 import type { Logger } from 'pino'
-import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { wordsOf } from '../agent-error.ts'
 import { writeFileAtomic } from '../atomic-file.ts'
 
 export type KeptConfig = { revision: number; config: DeviceConfig }
 
-const ConfigFile = Compile(Type.Object({ revision: Type.Integer(), config: DeviceConfig }))
+const ConfigFile = Type.Object({ revision: Type.Integer(), config: DeviceConfig })
 const NONE: KeptConfig = { revision: 0, config: {} }
 
 /** What the control plane set last, so that it holds after a restart and without a network. */
@@ -25,7 +23,7 @@ export class ConfigStore {
   async load(): Promise<KeptConfig> {
     try {
       const file: unknown = JSON.parse(await readFile(this.#path, 'utf8'))
-      if (ConfigFile.Check(file)) return file
+      if (isA(ConfigFile, file)) return file
       throw new Error('it does not hold a configuration')
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT')

@@ -1,6 +1,5 @@
-import { type ConfigReport, DeviceConfig, type RuntimeInfo, type RuntimeName } from '@skerry/contracts'
+import { type ConfigReport, DeviceConfig, isA, type RuntimeInfo, type RuntimeName } from '@skerry/contracts'
 import type { Logger } from 'pino'
-import { Compile } from 'typebox/compile'
 import { wordsOf } from '../agent-error.ts'
 import type { ConfigStore, KeptConfig } from './config-store.ts'
 import { decideConfig, type LocalConfig, type Refusal, type RunningConfig } from './decide-config.ts'
@@ -15,8 +14,6 @@ export type LiveConfigDeps = {
 
 /** What a change asks of the parts that run, once the new values count; `runtimes` is null where they are the same. */
 export type OnChange = (before: RunningConfig, after: RunningConfig, runtimes: RuntimeInfo[] | null) => void
-
-const deviceConfig = Compile(DeviceConfig)
 
 /**
  * What the agent runs with now: what its command line says, over what the control plane set, over the defaults. One
@@ -144,7 +141,7 @@ function sortOut(wish: unknown): { known: DeviceConfig; unknown: Refusal[] } {
   const known: Record<string, unknown> = {}
   const unknown: Refusal[] = []
   for (const [setting, value] of Object.entries(wish ?? {})) {
-    if (deviceConfig.Check({ [setting]: value })) known[setting] = value
+    if (isA(DeviceConfig, { [setting]: value })) known[setting] = value
     else unknown.push({ setting: setting.slice(0, 64), reason: 'This agent does not know this setting or value.' })
   }
   return { known, unknown }

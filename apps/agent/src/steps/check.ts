@@ -6,7 +6,7 @@ import {
   type GoldenDifference,
   type GoldenOutputs,
   goldenInput
-} from '@skerry/converter'
+} from '@skerry/converter/goldens'
 import type { ModelSession, SessionOutput, SessionResult, TensorData } from '@skerry/runtimes'
 import { AgentError } from '../agent-error.ts'
 import { sha256Of } from '../blob-client.ts'

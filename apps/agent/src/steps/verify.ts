@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { fileSha256 } from '@skerry/runtimes'
 import { AgentError } from '../agent-error.ts'
 import { verifyManifest } from '../manifest.ts'
 import type { Unit } from '../plan.ts'
@@ -11,11 +10,7 @@ import type { StepDeps } from './step-deps.ts'
  */
 export async function verify(unit: Unit, deps: StepDeps, signal: AbortSignal): Promise<void> {
   verifyManifest(unit.manifest, unit.signature, unit.artifact, deps.controlPlanePublicKey)
-  const hash = createHash('sha256')
-  for await (const piece of createReadStream(deps.cache.path(unit.artifact), { highWaterMark: 1 << 20, signal })) {
-    hash.update(piece as Buffer)
-  }
-  if (hash.digest('hex') === unit.artifact) return
+  if ((await fileSha256(deps.cache.path(unit.artifact), signal)) === unit.artifact) return
   await deps.cache.evict(unit.artifact)
   throw new AgentError('digest-mismatch', 'The file on the disk has changed since it was fetched.', { retryable: true })
 }

@@ -1,9 +1,9 @@
 import path from 'node:path'
 import { type AgentOptions, joinAndRun, openLog } from '@skerry/agent'
 import type { Capability, RuntimeName } from '@skerry/contracts'
-import { type Command, InvalidArgumentError, Option } from 'commander'
-import { pino } from 'pino'
+
 import { CliError } from '../cli-error.ts'
+import { type Command, InvalidArgumentError, Option, pino } from '../common-js.ts'
 import type { CliConfig } from '../config.ts'
 import { onStop } from '../stop-signals.ts'
 
