@@ -1,4 +1,5 @@
 import type { TensorSpec } from '@skerry/tflite'
+import type { Machine } from './litert-acceptance.ts'
 import type { InputShapes, ModelSource } from './model-plan.ts'
 
 export const runtimeNames = ['litert', 'tfjs-tflite', 'tfjs-tflite-node'] as const
@@ -83,5 +84,10 @@ export type StartRuntimeOptions = {
   version?: string
   /** Threads of one inference, default 1. The WASM build is single-threaded and ignores it. */
   threads?: number
+  /**
+   * What starts the child instead of this process's own Node: another Node, or a wrapper such as an emulator or a
+   * limiter, whose `args` end with the Node to run. `machine` is what the child will find itself on; default this one.
+   */
+  launcher?: { command: string; args?: readonly string[]; machine?: Machine }
   onStderr?: (line: string) => void
 }

@@ -15,7 +15,8 @@ import { SharedTensors } from './shared-tensors.ts'
  * @throws RuntimeError `runtime-unavailable` when the machine cannot run it.
  */
 export async function startRuntime(name: RuntimeName, options: StartRuntimeOptions): Promise<TfliteRuntime> {
-  const args = [childScript(name)]
+  const { command = process.execPath, args: before = [], machine = thisMachine() } = options.launcher ?? {}
+  const args = [...before, ...nodeFlags(name), childScript(name)]
   const onStderr = options.onStderr ?? (() => undefined)
   let version = options.version ?? 'unknown'
   if (name === 'litert') {
@@ -23,7 +24,7 @@ export async function startRuntime(name: RuntimeName, options: StartRuntimeOptio
     if (liteRtLibrary === undefined) {
       throw new RuntimeError('runtime-unavailable', 'litert needs the path of its library.')
     }
-    const { sha256, build } = await acceptLiteRt(liteRtLibrary, thisMachine(), { allowUnknown })
+    const { sha256, build } = await acceptLiteRt(liteRtLibrary, machine, { allowUnknown })
     if (build === undefined)
       onStderr(`LiteRT's library of sha256 ${sha256} is unknown and runs because that is allowed.`)
     else version = build.version
@@ -31,7 +32,7 @@ export async function startRuntime(name: RuntimeName, options: StartRuntimeOptio
   }
   // TensorFlow.js's runtimes copy their inputs themselves, and take many times as long: there it would gain nothing.
   const shared = name === 'litert' ? SharedTensors.create(process.pid, randomUUID()) : undefined
-  const child = spawn(process.execPath, [...nodeFlags(name), ...args], {
+  const child = spawn(command, args, {
     env: {},
     stdio: ['ignore', 'pipe', 'pipe', 'pipe', shared?.fd ?? 'ignore'],
     // A group of its own: Ctrl-C in the agent's terminal must not look like a crash of the runtime.
