@@ -18,6 +18,7 @@ export {
 } from './operators.ts'
 export { type ProfileOptions, profileModel, type RunStatistics, type RuntimeProfile } from './profile.ts'
 export { type RankedRuntime, rankRuntimes } from './rank-runtimes.ts'
+export { rankingModel } from './ranking-model.ts'
 export type {
   CallOptions,
   InvokeOptions,

@@ -12,6 +12,7 @@ export type SelfTestModel = { dtype: TfliteDtype; file: Uint8Array; input: Uint8
 const typeCodes = { float32: 0, int32: 2, uint8: 3, int64: 4, bool: 6, int16: 7, int8: 9 } as const
 const add = { code: 0, options: 11, fields: [] as Field[] }
 const convolution = { code: 3, options: 1, fields: [{ int8: 1 }, { int32: 1 }, { int32: 1 }] as Field[] }
+const depthwiseConvolution = { code: 4, options: 2, fields: [...convolution.fields, { int32: 1 }] as Field[] }
 const fullyConnected = { code: 9, options: 8, fields: [] as Field[] }
 const logicalNot = { code: 87, options: 0, fields: [] as Field[] }
 
@@ -95,6 +96,11 @@ function convolved(): SelfTestModel {
     [Int8Array.from(weights), Int32Array.from(bias)]
   )
   return { dtype: 'int8', file, input: bytesOf(Int8Array.from(inputs)), expected: bytesOf(Int8Array.from(expected)) }
+}
+
+/** A model of one depthwise convolution without padding, strides of one: input, weights, bias and output. */
+export function depthwiseConvolutionOf(borders: Border[], constants: [weights: NodeData, bias: NodeData]): Uint8Array {
+  return modelOf(depthwiseConvolution, borders, constants)
 }
 
 function doubled(dtype: 'int32' | 'int64', input: Int32Array | BigInt64Array): SelfTestModel {
