@@ -228,8 +228,8 @@ function refusalOf(missing: MissingOperator[]): unknown {
 }
 
 const mismatched = emulated?.mismatched
-describe.runIf(mismatched !== undefined)('litert on a CPU whose /proc/cpuinfo tells another one', () => {
-  it('does not start, rather than answer wrongly or fall at the first model', async () => {
+describe.runIf(mismatched !== undefined)('litert on an arm64 CPU with the /proc/cpuinfo of x86-64', () => {
+  it('does not start, rather than answer wrongly or end at the first model', async () => {
     const options = { ...emulated, ...(mismatched === undefined ? {} : { launcher: mismatched }) }
     await expect(startRuntime('litert', options)).rejects.toMatchObject({ code: 'runtime-unavailable' })
   }, 180_000)
