@@ -105,6 +105,11 @@ export class RuntimeHost {
     return [...this.#live(), ...this.#retired].map((child) => child.process.pid)
   }
 
+  /** The most memory that the runtime's process held since it began. */
+  async peakRssBytes(runtime: RuntimeName): Promise<number> {
+    return (await (await this.#child(runtime)).process.stats()).peakRssBytes
+  }
+
   /** Forgets an artifact's crashes: it ran, or nobody wants it any more and a later wish for it starts afresh. */
   pardon(runtime: RuntimeName, artifact: string): void {
     this.#crashes.delete(`${runtime}/${artifact}`)

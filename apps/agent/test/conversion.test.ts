@@ -125,6 +125,12 @@ describe('a conversion job', () => {
     expect(error).toBeUndefined()
     expect(benchmark).toMatchObject({ artifact, runtime, runs: 20 })
     expect(benchmark?.p99Ms).toBeGreaterThanOrEqual(benchmark?.p50Ms ?? Number.POSITIVE_INFINITY)
+    expect(benchmark?.warmupRuns).toBe(2)
+    const { minMs, p50Ms, p95Ms, p99Ms, maxMs } = benchmark ?? {}
+    const ascending = [minMs, p50Ms, p95Ms, p99Ms, maxMs]
+    expect(ascending).toEqual(ascending.toSorted((left, right) => Number(left) - Number(right)))
+    expect(benchmark?.avgMs).toBeGreaterThan(0)
+    expect(benchmark?.peakRssBytes).toBeGreaterThan(10e6)
   }, 180_000)
 
   it('is refused by a device that does not convert', async () => {

@@ -103,6 +103,7 @@ export type DeviceTimings = Static<typeof DeviceTimings>
 /** A tensor that lies in the frame's body, or in a blob when `blob` is set. */
 export const FrameTensor = Type.Intersect([TensorHeader, Type.Object({ blob: Type.Optional(Sha256) })])
 export type FrameTensor = Static<typeof FrameTensor>
+/** As TFLite's benchmark_model: milliseconds of the runtime's own invoke; all runs are steady ones unless said otherwise. */
 export const BenchmarkResult = Type.Object({
   artifact: Sha256,
   runtime: RuntimeName,
@@ -110,7 +111,18 @@ export const BenchmarkResult = Type.Object({
   initMs: Type.Number(),
   firstMs: Type.Number(),
   p50Ms: Type.Number(),
-  p99Ms: Type.Number()
+  p99Ms: Type.Number(),
+  // Absent from agents of before.
+  p95Ms: Type.Optional(Type.Number()),
+  avgMs: Type.Optional(Type.Number()),
+  stdMs: Type.Optional(Type.Number({ description: 'Of all steady runs, not of a sample from them' })),
+  minMs: Type.Optional(Type.Number()),
+  maxMs: Type.Optional(Type.Number()),
+  warmupRuns: Type.Optional(Type.Integer()),
+  warmupAvgMs: Type.Optional(Type.Number()),
+  peakRssBytes: Type.Optional(
+    Type.Integer({ description: "The most that the runtime's process held since it began, other models with it" })
+  )
 })
 export type BenchmarkResult = Static<typeof BenchmarkResult>
 export const ResultFrame = Type.Object({

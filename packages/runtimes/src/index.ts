@@ -16,7 +16,7 @@ export {
   probedVersion,
   supportedOperators
 } from './operators.ts'
-export { type ProfileOptions, profileModel, type RunStatistics, type RuntimeProfile } from './profile.ts'
+export { type ProfileOptions, profileModel, type RunStatistics, type RuntimeProfile, statistics } from './profile.ts'
 export { type RankedRuntime, rankRuntimes } from './rank-runtimes.ts'
 export { rankingModel } from './ranking-model.ts'
 export type {

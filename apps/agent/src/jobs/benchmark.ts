@@ -1,4 +1,4 @@
-import type { ModelSession, TensorData } from '@skerry/runtimes'
+import { type ModelSession, statistics, type TensorData } from '@skerry/runtimes'
 import { elementCount } from '@skerry/tflite'
 import type { Logger } from 'pino'
 import { AgentError } from '../agent-error.ts'
@@ -16,11 +16,13 @@ export type BenchmarkDeps = StepDeps & { reconciler: Reconciler; now: () => numb
 
 /**
  * Measures one artifact on one runtime: fetched, verified and proven like a placement, then `warmupRuns` and `runs`
- * inferences one after another. The figures are the runtime's own invoke times in ms; quantiles by nearest rank.
+ * inferences one after another, and what TFLite's benchmark_model tells of them. Unlike that, and unlike profileModel,
+ * the input is a golden one where there is any: some kernels are faster on zeros or noise.
  */
 export function benchmarkExecutor(deps: BenchmarkDeps): JobExecutor<'benchmark'> {
   return async (work, _body, { jobId, epoch, receivedAtMs, signal, progress }) => {
     const { artifact, runtime, manifest, signature } = work
+    if (work.runs < 1) throw new AgentError('option-invalid', 'A benchmark needs at least one run.')
     const unit: Unit = { id: `benchmark:${jobId}-${epoch}`, artifact, runtime, manifest, signature, deployments: [] }
     const files = filesOf(unit)
     const release = deps.reconciler.pin([...files, unit.id])
@@ -34,19 +36,31 @@ export function benchmarkExecutor(deps: BenchmarkDeps): JobExecutor<'benchmark'>
       const invoke = async (): Promise<number> => (await deps.host.run(unit.id, inputs, signal)).timings.inferenceMs
       const firstMs = await invoke()
       await check(unit, deps, signal)
-      for (let run = 0; run < work.warmupRuns; run++) await invoke()
+      const warmupMs: number[] = []
+      for (let run = 0; run < work.warmupRuns; run++) warmupMs.push(await invoke())
       const runsMs: number[] = []
       for (let run = 0; run < work.runs; run++) {
         runsMs.push(await invoke())
         progress('measure', 20 + (80 * (run + 1)) / work.runs, `Run ${run + 1} of ${work.runs}`)
       }
-      runsMs.sort((a, b) => a - b)
-      const [p50Ms, p99Ms] = [rank(runsMs, 0.5), rank(runsMs, 0.99)]
+      const { count: runs, ...steady } = statistics(runsMs)
+      const warmup = statistics(warmupMs)
+      const peakRssBytes = await deps.host.peakRssBytes(runtime)
       return {
         result: {
           runtime,
           timings: { deviceMs: deps.now() - receivedAtMs, inferenceMs: 0, quantizeMs: 0, dequantizeMs: 0 },
-          benchmark: { artifact, runtime, runs: work.runs, initMs, firstMs, p50Ms, p99Ms }
+          benchmark: {
+            artifact,
+            runtime,
+            runs,
+            initMs,
+            firstMs,
+            ...steady,
+            warmupRuns: warmup.count,
+            ...(warmup.count === 0 ? {} : { warmupAvgMs: warmup.avgMs }),
+            peakRssBytes
+          }
         },
         body: []
       }
@@ -61,10 +75,4 @@ function emptyInputs(session: Pick<ModelSession, 'inputs'>): Map<string, TensorD
   return new Map(
     session.inputs.map(({ name, dtype, shape }) => [name, emptyArray(datatypeOf(dtype), elementCount(shape))])
   )
-}
-
-function rank(sorted: readonly number[], q: number): number {
-  const value = sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)]
-  if (value === undefined) throw new AgentError('option-invalid', 'A benchmark needs at least one run.')
-  return value
 }
