@@ -7,6 +7,7 @@ import {
   openLiteRt,
   type Pointer
 } from './litert-library.ts'
+import { releasePages } from './mapped-pages.ts'
 import { type ModelPlan, type ModelSource, reshaped, type SignaturePlan, type TensorPlan } from './model-plan.ts'
 import { type Backend, BackendError, type BackendModel, type BoundSignature, bindSignatures } from './serve-backend.ts'
 
@@ -70,6 +71,7 @@ class LiteRtModel implements BackendModel {
       )
       this.#release.push(() => destroyModel(library, model, source))
       const compiled = this.#compile(environment, model, threads)
+      if (typeof source === 'string') releasePages(source)
       this.signatures = bindSignatures(
         plan,
         (signature) =>
