@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { buildExampleModel, ConverterWorker, parseRecipe } from '@skerry/converter'
+import { fileSha256 } from '@skerry/runtimes'
 
 export type ExampleVariant = 'float32' | 'full_int8'
 
@@ -26,6 +27,7 @@ export async function exampleVariants(
       {
         kind: 'convert',
         sourcePath: example.modelPath,
+        sourceSha256: await fileSha256(example.modelPath),
         format: 'keras',
         recipes: Object.keys(paths).map(parseRecipe),
         calibrationPath: example.calibrationPath,
