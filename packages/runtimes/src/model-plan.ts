@@ -9,6 +9,7 @@ import {
   tensorBytes,
   withInputShapes
 } from '@skerry/tflite'
+import { releaseBuffer } from './release-buffer.ts'
 import { RuntimeError } from './runtime-error.ts'
 
 /** One tensor at the model's border as the child needs it. */
@@ -68,7 +69,11 @@ export async function planModel(
   shapes: InputShapes = new Map()
 ): Promise<PlannedModel & { source: ModelSource }> {
   const bytes = typeof source === 'string' ? await readModel(source) : source
-  if (shapes.size === 0) return { ...planBytes(bytes), source }
+  if (shapes.size === 0) {
+    const planned = planBytes(bytes)
+    if (typeof source === 'string') releaseBuffer(bytes)
+    return { ...planned, source }
+  }
   const resized = resize(bytes, shapes)
   const planned = planBytes(resized)
   return { ...planned, plan: { ...planned.plan, resized: true }, source: resized }
