@@ -14,6 +14,7 @@ export const agentErrorCodes = {
   'disk-full': 'The disk of this device has no room left.',
   'digest-mismatch': 'The bytes do not have the hash that they were asked for by.',
   'manifest-invalid': 'The manifest is not signed by the control plane or names another artifact.',
+  'artifact-too-old': 'The artifact was made before the oldest that this device takes.',
   'golden-mismatch': 'The device does not compute what the model computed where it was converted.',
   'model-quarantined': 'The model crashed its runtime twice in a row on this device.',
   'not-placed': 'The artifact is not placed on this device.',

@@ -29,6 +29,7 @@ import { LatencyLog } from './latency-log.ts'
 import type { LiteRtSource } from './library/litert-source.ts'
 import { LocalModels } from './local/local-models.ts'
 import { LocalServer } from './local/local-server.ts'
+import { NetworkMeter } from './network-meter.ts'
 import { Nightly } from './nightly.ts'
 import { Reconciler } from './reconciler.ts'
 import type { LiveConfig } from './remote/live-config.ts'
@@ -94,13 +95,14 @@ export class Agent {
     const { random, onPoint } = settings
     // The token comes with each session, long after the client was made.
     const session: Session = { httpToken: null }
-    const blobs = new BlobClient({ http, blobUrl: endpoints.blob, httpToken: () => session.httpToken, random })
+    const meter = new NetworkMeter()
+    const blobs = new BlobClient({ http, blobUrl: endpoints.blob, httpToken: () => session.httpToken, random, meter })
     const limits = { maxBytes: settings.cacheBytes, now: deps.now }
     const cache = await ArtifactCache.open(join(settings.dataDir, 'artifacts'), blobs, random, limits, onPoint)
     const journal = await Journal.open(join(settings.dataDir, 'journal'), JOURNAL_BOUNDS, log, onPoint)
     await clearWorkDir(join(settings.dataDir, 'work'), log)
     const goldens = await GoldenLog.open(join(settings.dataDir, 'goldens.json'), log)
-    const agent = new Agent(deps, endpoints.socket, session, blobs, cache, journal, goldens)
+    const agent = new Agent(deps, endpoints.socket, session, blobs, cache, journal, goldens, meter)
     await agent.#serveLocally()
     const known = await agent.#desired.load()
     if (known !== null) agent.#reconciler.setDesired(known)
@@ -116,7 +118,8 @@ export class Agent {
     blobs: BlobClient,
     cache: ArtifactCache,
     journal: Journal,
-    goldens: GoldenLog
+    goldens: GoldenLog,
+    meter: NetworkMeter
   ) {
     const { settings, identity, live, files, log, now } = deps
     const { random, slots, onPoint } = settings
@@ -140,7 +143,9 @@ export class Agent {
       log,
       onLost: (runtime, models) => this.#reconciler.runtimeLost(runtime, models)
     })
-    const steps: StepDeps = { cache, host: this.#host, controlPlanePublicKey: identity.controlPlanePublicKey, log }
+    const { controlPlanePublicKey } = identity
+    const { oldestArtifact } = settings
+    const steps: StepDeps = { cache, host: this.#host, controlPlanePublicKey, oldestArtifact, log }
     const versionsOf = (runtime: RuntimeName): Promise<Versions> => this.#versionsOf(runtime)
     this.#reconciler = new Reconciler({ ...steps, report: send, goldens, versionsOf, random, now, onPoint })
     this.#nightly = new Nightly({ run: () => this.#reconciler.recheck(), random, now })
@@ -156,6 +161,7 @@ export class Agent {
       childPids: () => this.#host.pids(),
       queueDepth: () => this.#inferLane.waiting() + convertLane.waiting(),
       refusal: () => this.#gate.refusal(),
+      network: () => meter.facts(),
       now
     })
     this.#desk = new JobDesk({

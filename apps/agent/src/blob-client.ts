@@ -6,6 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { AgentError } from './agent-error.ts'
 import { Backoff } from './backoff.ts'
 import { type HttpCall, type HttpExchange, readBody, readProblem } from './http-exchange.ts'
+import type { NetworkMeter } from './network-meter.ts'
 
 export type BlobRange = { response: IncomingMessage; startsAt: number }
 
@@ -15,6 +16,7 @@ export type BlobClientDeps = {
   /** The current session's token, null while there is no session. */
   httpToken: () => string | null
   random: () => number
+  meter?: NetworkMeter
 }
 
 /** Attempts at one exchange before the caller hears of it; a token of an ended session is one such failure. */
@@ -43,7 +45,9 @@ export class BlobClient {
       // A blob's hash is its ETag: whatever else lies at this address now is sent whole, and starts the file anew.
       headers['if-range'] = `"${sha256}"`
     }
+    const askedMs = performance.now()
     const response = await this.#deps.http.call({ method: 'GET', url: this.#deps.blobUrl(sha256), headers, signal })
+    this.#measure(response, askedMs)
     if (response.statusCode === 206) {
       const [, start] = /^bytes (\d+)-/.exec(response.headers['content-range'] ?? '') ?? []
       if (Number(start) === offset) return { response, startsAt: offset }
@@ -96,6 +100,17 @@ export class BlobClient {
     })
     if ((response.statusCode ?? 0) >= 300) throw await failureOf(response, sha256)
     response.resume()
+  }
+
+  #measure(response: IncomingMessage, askedMs: number): void {
+    const { meter } = this.#deps
+    if (meter === undefined) return
+    const { socket } = response
+    const startedMs = performance.now()
+    const before = socket.bytesRead
+    meter.answered(startedMs - askedMs)
+    // Without listening to its data, which would set it flowing.
+    response.once('close', () => meter.transferred(socket.bytesRead - before, performance.now() - startedMs))
   }
 
   #authorization(): { authorization: string } {

@@ -28,6 +28,8 @@ export type AgentOptions = {
   logLevel?: string
   /** When work is refused: below 64 MiB of free memory, from 90 °C on, below 15 % of a battery that discharges. */
   limits?: Partial<WorkLimits>
+  /** Artifacts made before this date (ISO 8601) are refused; by default none is too old. */
+  oldestArtifact?: string
   /** Where /proc and /sys lie; default `/`. */
   systemRoot?: string
   /** Default `~/.skerry/agent`. One agent per data directory. */
@@ -66,6 +68,7 @@ export type AgentSettings = {
   capabilities: Capability[]
   slots: { infer: number; convert: number }
   limits: WorkLimits
+  oldestArtifact: Date | undefined
   logLevel: string
   /** What the control plane cannot change, because it was said here. */
   given: ReadonlySet<DeviceSetting>
@@ -123,6 +126,7 @@ export function settingsOf(options: AgentOptions, autoSlots: (threads: number) =
       convert: capabilities.includes('convert') ? 1 : 0
     },
     limits: { ...LIMITS, ...options.limits },
+    oldestArtifact: options.oldestArtifact === undefined ? undefined : date('oldestArtifact', options.oldestArtifact),
     logLevel: options.logLevel ?? options.logger?.level ?? 'info',
     given: givenOf(options),
     systemRoot: options.systemRoot ?? '/',
@@ -141,6 +145,11 @@ export function settingsOf(options: AgentOptions, autoSlots: (threads: number) =
     random: options.random ?? Math.random,
     onPoint: options.onPoint ?? (() => undefined)
   }
+}
+
+function date(name: string, text: string): Date {
+  const parsed = new Date(text)
+  return Number.isNaN(parsed.getTime()) ? wrong(`${name} is a date such as 2026-01-31, not '${text}'.`) : parsed
 }
 
 function givenOf({ slots, threads, runtime, logLevel, limits = {} }: AgentOptions): ReadonlySet<DeviceSetting> {

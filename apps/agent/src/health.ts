@@ -2,6 +2,7 @@ import { statfs } from 'node:fs/promises'
 import { loadavg } from 'node:os'
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
 import type { DeviceHealth } from '@skerry/contracts'
+import type { NetworkFacts } from './network-meter.ts'
 import { type MachineSize, readMemory } from './system/resources.ts'
 import { readTemperatureC, ThrottlingReader } from './system/sensors.ts'
 import type { SystemFiles } from './system/system-files.ts'
@@ -17,6 +18,7 @@ export type HealthDeps = {
   queueDepth: () => number
   /** Why work is refused now, or null. */
   refusal: () => Promise<string | null>
+  network: () => NetworkFacts
   /** Milliseconds since the epoch. */
   now: () => number
 }
@@ -52,7 +54,7 @@ export class HealthReader {
   }
 
   async read(): Promise<DeviceHealth> {
-    const { files, machine, dataDir, queueDepth, refusal, now } = this.#deps
+    const { files, machine, dataDir, queueDepth, refusal, network, now } = this.#deps
     const { cpuPercent, rssBytes } = await this.#usage()
     const [memory, temperatureC, throttling, disk, reason] = await Promise.all([
       readMemory(files, machine),
@@ -71,6 +73,7 @@ export class HealthReader {
       loadAverage: tenths(loadavg()[0] ?? 0),
       eventLoopLagMs: this.#takeLagMs(),
       queueDepth: queueDepth(),
+      ...network(),
       ...(reason === null ? {} : { refusing: reason }),
       at: new Date(now()).toISOString()
     }

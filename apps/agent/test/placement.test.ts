@@ -44,6 +44,18 @@ describe('a placement', () => {
     expect(new Set(loaded.map(({ frame }) => frame.type === 'placement' && frame.deployment)).size).toBe(1)
   })
 
+  it('is refused when its artifact is older than this device takes, genuine as it is', async () => {
+    const { controlPlane } = await fleet.join({ oldestArtifact: '2026-01-02' })
+    const old = controlPlane.place('old', model.bytes, runtime, { names: model.names })
+    controlPlane.send({ type: 'desired', artifacts: [old] })
+    const { frame } = await controlPlane.frame('placement', ({ state }) => state === 'failed')
+    expect(frame.reason).toMatch(/made at 2026-01-01.*none from before 2026-01-02/)
+    const manifest = { ...old.manifest, createdAt: '2026-01-02T00:00:00Z' }
+    const signature = controlPlane.signManifest(manifest)
+    controlPlane.send({ type: 'desired', artifacts: [{ ...old, deployment: 'new', manifest, signature }] })
+    await controlPlane.frame('placement', ({ deployment, state }) => deployment === 'new' && state === 'ready')
+  })
+
   it("fails with the runtime's own words when the runtime cannot run the file", async () => {
     const { controlPlane } = await fleet.join()
     const wish = controlPlane.place('junk', randomBytes(5_000), runtime, { names: model.names })

@@ -63,6 +63,12 @@ export const DeviceHealth = Type.Object({
   loadAverage: Type.Optional(Type.Number()),
   eventLoopLagMs: Type.Optional(Type.Number({ description: "The agent's longest since the last heartbeat" })),
   queueDepth: Type.Optional(Type.Integer({ description: 'Jobs and local requests that wait for a slot' })),
+  downloadBytesPerSecond: Type.Optional(
+    Type.Integer({ description: 'From the control plane, smoothed over the last transfers' })
+  ),
+  firstByteMs: Type.Optional(
+    Type.Number({ description: 'From asking the control plane for a file to its first byte' })
+  ),
   refusing: Type.Optional(Type.String({ maxLength: 400, description: 'Why the device takes no work now' })),
   at: Timestamp
 })

@@ -7,5 +7,7 @@ export type StepDeps = {
   host: RuntimeHost
   /** Ed25519, SPKI DER, base64: whose signature a manifest must bear. */
   controlPlanePublicKey: string
+  /** Artifacts made before are refused, whoever signed them. */
+  oldestArtifact?: Date | undefined
   log: Logger
 }

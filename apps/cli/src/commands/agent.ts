@@ -18,6 +18,7 @@ type JoinFlags = {
   logLevel?: string
   dataDir?: string
   cacheMb?: number
+  oldestArtifact?: string
   local?: number | string
   maxTemperature?: number
   minFreeMb?: number
@@ -70,6 +71,7 @@ export function agentCommand(program: Command, config: CliConfig): void {
     .option('--min-free-mb <n>', 'refuse work below this much free memory (default 67)', positive)
     .option('--min-battery <percent>', 'refuse work below this while the battery discharges (default 15)', positive)
     .option('--cache-mb <n>', 'megabytes that models may take on the disk, deployed and spare (default 2147)', positive)
+    .option('--oldest-artifact <date>', 'refuse models that were converted before, whoever signed them')
     .option('--json', 'the ready line as JSON; the log goes to stderr either way')
     .action(async (url: string, flags: JoinFlags) => {
       const logLevel = flags.logLevel ?? config.environment.SKERRY_LOG_LEVEL
@@ -95,6 +97,7 @@ export function agentCommand(program: Command, config: CliConfig): void {
         ...(flags.token === undefined ? {} : { token: flags.token }),
         ...(flags.name === undefined ? {} : { name: flags.name }),
         ...(flags.local === undefined ? {} : { local: flags.local }),
+        ...(flags.oldestArtifact === undefined ? {} : { oldestArtifact: flags.oldestArtifact }),
         ...(flags.cacheMb === undefined ? {} : { cacheBytes: flags.cacheMb * 1_000_000 }),
         ...(flags.dataDir === undefined ? {} : { dataDir: path.resolve(flags.dataDir) }),
         ...(config.tools === undefined
