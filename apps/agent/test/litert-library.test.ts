@@ -51,7 +51,7 @@ describe('LiteRT from the control plane, on a device that has none', () => {
       const { sha256 } = await offer(controlPlane, bytes)
       controlPlane.cuts.set(sha256, [{ afterBytes: 3_000_000 }])
     })
-    expect(agent.runtimes.map(({ name }) => name)).toEqual(['tfjs-tflite'])
+    expect(agent.runtimes.map(({ name }) => name)).not.toContain('litert')
     const { facts } = (await controlPlane.frame('facts')).frame
     expect(facts.runtimes[0]).toEqual({ name: 'litert', version: '2.3.0' })
     expect(facts.unavailableRuntimes).toBeUndefined()
@@ -75,7 +75,7 @@ describe('LiteRT from the control plane, on a device that has none', () => {
     const name = (await readdir(folder)).find((each) => /^[0-9a-f]{64}$/.test(each)) ?? ''
     await writeFile(join(folder, name), Buffer.alloc(bytes.byteLength))
     const mended = await fleet.run(options)
-    expect(mended.runtimes.map((each) => each.name)).toEqual(['tfjs-tflite'])
+    expect(mended.runtimes.map(({ name }) => name)).not.toContain('litert')
     await controlPlane.frame('facts', ({ facts }, { session }) => session === 3 && facts.runtimes[0]?.name === 'litert')
     expect(bytes.equals(await readFile(join(folder, name)))).toBe(true)
   }, 60_000)
@@ -100,7 +100,7 @@ describe('LiteRT from the control plane, on a device that has none', () => {
     const libc = { name: 'glibc' as const, version: '9.0' }
     const newer = await joinWith((controlPlane) => offer(controlPlane, bytes, { libc }))
     expect(await toldWhy(newer.controlPlane)).toContain(`needs a newer glibc than ${thisMachine().glibc}`)
-    expect(newer.agent.runtimes.map(({ name }) => name)).toEqual(['tfjs-tflite'])
+    expect(newer.agent.runtimes.map(({ name }) => name)).not.toContain('litert')
   }, 30_000)
 
   it('is not asked for where another runtime was chosen, and its absence is told', async () => {

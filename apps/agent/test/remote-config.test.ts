@@ -78,7 +78,9 @@ describe('configuration from the control plane', () => {
     const { controlPlane } = await fleet.join({ runtime: undefined as never })
     const wish = { runtime: 'litert', brightness: 7 } as DeviceConfig
     const { applied, refused } = await configure(controlPlane, 1, wish)
-    expect(applied).toMatchObject({ runtime: 'auto', runtimes: [{ name: 'tfjs-tflite' }] })
+    expect(applied.runtime).toBe('auto')
+    expect(applied.runtimes.map(({ name }) => name)).not.toContain('litert')
+    expect(applied.runtimes).not.toEqual([])
     expect(refused).toEqual([
       { setting: 'brightness', reason: 'This agent does not know this setting or value.' },
       { setting: 'runtime', reason: expect.stringMatching(/library/) }
