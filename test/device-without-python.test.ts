@@ -50,7 +50,7 @@ describe('a device without Python', () => {
       return devices.find(({ state, runtime }) => state === 'ready' && runtime === 'litert')
     }, 60_000)
     const { facts } = await device()
-    expect(facts.runtimes.map(({ name }) => name)).toEqual(['litert', 'tfjs-tflite'])
+    expect(facts.runtimes.map(({ name }) => name).slice(0, 2)).toEqual(['litert', 'tfjs-tflite'])
     expect(facts.unavailableRuntimes).toBeUndefined()
     const data = Array.from({ length: model.inputElements }, (_, i) => (i % 5) / 4)
     const inputs = [{ name: model.input, datatype: 'FP32', shape: [1, 128, 128, 3], data }]

@@ -55,7 +55,8 @@ describe('a second machine', () => {
     })
     const { items } = await stack.must<{ items: Device[] }>('GET', '/devices?capability=infer')
     expect(items).toMatchObject([{ id: placement.device, state: 'online' }])
-    expect(items[0]?.facts.runtimes.map(({ name }) => name)).toEqual(['tfjs-tflite'])
+    // TensorFlow.js's native one may be installed too; where it is not, this one serves.
+    expect(items[0]?.facts.runtimes[0]?.name).toBe('tfjs-tflite')
 
     const data = Array.from({ length: model.inputElements }, (_, i) => (i % 5) / 4)
     const inputs = [{ name: model.input, datatype: 'FP32', shape: [1, 128, 128, 3], data }]
