@@ -24,8 +24,6 @@ export interface BackendModel {
   unload(): void
 }
 
-const CALLS_IN_A_TURN = 32
-
 /** Binds each signature; only what is wrong with the default one is thrown. */
 export function bindSignatures(
   { signatures }: ModelPlan,
@@ -72,10 +70,10 @@ export async function serveBackend(backend: Backend): Promise<never> {
   const models = new Map<string, BackendModel>()
   await selfTest(backend)
   writeFrame({ id: readyId, parts: [], ok: true, version: backend.version }, [])
-  for (let calls = 0; ; calls++) {
-    // Blocking calls alone would never end the event loop's turn, and what waits for its end would pile up. A turn costs
-    // a twentieth of a millisecond, so it is not taken for each.
-    if (calls % CALLS_IN_A_TURN === 0) await setImmediate()
+  for (;;) {
+    // Blocking calls alone would never end the event loop's turn, and what waits for its end would pile up: models that
+    // were unloaded too, so that each call has a turn of its own.
+    await setImmediate()
     const request = readHeader()
     try {
       const { reply, parts } = await answer(request, models, backend)
