@@ -1,7 +1,7 @@
-import { createHash, type Hash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createHash } from 'node:crypto'
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
+import { hashFile } from '@skerry/runtimes'
 import { AgentError, wordsOf } from './agent-error.ts'
 import type { OnPoint } from './agent-point.ts'
 import { syncDirectory } from './atomic-file.ts'
@@ -188,7 +188,8 @@ export class ArtifactCache {
     const late: [string, number][] = []
     for (const [sha256, file] of this.#whole) {
       if (file.usedMs <= lastMs || file.usedMs === Number.NEGATIVE_INFINITY) {
-        file.usedMs = Math.max(this.#savedAtMs, Math.floor(lastMs) + 1)
+        // Rounded up: a whole millisecond can come back from the disk as a little less, and would be taken again.
+        file.usedMs = Math.max(this.#savedAtMs, Math.ceil(lastMs) + 1)
         late.push([sha256, file.usedMs])
       }
       lastMs = file.usedMs
@@ -282,10 +283,6 @@ export class ArtifactCache {
 async function discard(file: FileHandle, why: string): Promise<never> {
   await file.truncate(0)
   throw new AgentError('transfer-failed', why, { retryable: true })
-}
-
-async function hashFile(path: string, hash: Hash): Promise<void> {
-  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(piece as Buffer)
 }
 
 async function sizeOf(path: string): Promise<number> {

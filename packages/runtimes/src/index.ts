@@ -1,4 +1,4 @@
-export { fileSha256 } from './file-sha256.ts'
+export { fileSha256, hashFile } from './file-sha256.ts'
 export { fromFloat16, toFloat16 } from './float16.ts'
 export { acceptLiteRt, knownLiteRtLibraries, type LiteRtBuild, type Machine, thisMachine } from './litert-acceptance.ts'
 export type { InputShapes, ModelSource } from './model-plan.ts'
