@@ -351,8 +351,7 @@ export class RuntimeHost {
     if (child.idle !== null) clearTimeout(child.idle)
     child.idle = setTimeout(() => {
       if (child.gone || child.calls.size > 0 || this.#onlyIn(child, child.models.keys()).size > 0) return
-      this.#pool(child.name).live.delete(child)
-      child.process.close().catch((error: unknown) => this.#deps.log.warn({ error }, 'a spare process did not end'))
+      this.#retire(child)
     }, SPARE_MS)
     child.idle.unref()
   }
