@@ -1,6 +1,7 @@
 export { type ConvertModelOptions, convertModel, variantsOf } from './convert-model.ts'
 export { deviationsOf } from './deviations.ts'
-export { placeTable, zooTable } from './table.ts'
+export { markdownTable, placeSection, sectionOf } from './markdown.ts'
+export { zooTable } from './table.ts'
 export { ZOO_MODELS, ZOO_VARIANTS, zooModel } from './zoo.ts'
 export type { Expectation, Oracle, PreparedModel, ZooContext, ZooModel } from './zoo-model.ts'
 export type { OracleRow, ZooRecord, ZooRow } from './zoo-record.ts'

@@ -6,7 +6,8 @@ import type { RuntimeName } from '@skerry/runtimes'
 import { convertModel } from './convert-model.ts'
 import { deviationsOf } from './deviations.ts'
 import { keepRecord, readRecord } from './kept-records.ts'
-import { placeTable, zooTable } from './table.ts'
+import { placeSection } from './markdown.ts'
+import { zooTable } from './table.ts'
 import { ZOO_MODELS, zooModel } from './zoo.ts'
 import type { ZooContext } from './zoo-model.ts'
 import type { ZooRecord } from './zoo-record.ts'
@@ -110,7 +111,7 @@ async function main(): Promise<number> {
   const table = zooTable(records, runtimes)
   if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify({ stamp, records }, null, 2)}\n`)
   if (values.markdown === undefined) say(table)
-  else await writeFile(values.markdown, placeTable(await readFile(values.markdown, 'utf8'), table))
+  else await writeFile(values.markdown, placeSection(await readFile(values.markdown, 'utf8'), 'zoo', table))
   for (const line of deviations) log(`not as expected: ${line}`)
   return deviations.length === 0 ? 0 : 1
 }

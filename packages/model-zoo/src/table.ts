@@ -1,7 +1,6 @@
+import { markdownTable } from './markdown.ts'
 import type { OracleRow, ZooRecord, ZooRow } from './zoo-record.ts'
 
-const begin = '<!-- zoo:begin -->'
-const end = '<!-- zoo:end -->'
 const longestReason = 160
 
 /** Every model and variant, then the authors' own files beside ours. */
@@ -20,20 +19,12 @@ export function zooTable(records: readonly ZooRecord[], runtimes: readonly strin
     const { model, group, origin, format, sourceBytes } = record
     const title = `**${model}** (${group}: ${cell(origin)}; ${format}, ${grouped(sourceBytes)} bytes)`
     if (record.refused !== undefined) return `${title}\n\nRefused: ${cell(record.refused.message)}`
-    return `${title}\n\n${table(
+    return `${title}\n\n${markdownTable(
       head,
       record.rows.map((row) => cellsOf(row, runtimes))
     )}`
   })
   return [summary(records), ...parts, oracles(records)].filter((part) => part !== '').join('\n\n')
-}
-
-/** Puts the table between its marks. @throws RangeError when the text has none. */
-export function placeTable(text: string, content: string): string {
-  const from = text.indexOf(begin)
-  const to = text.indexOf(end)
-  if (from < 0 || to < from) throw new RangeError(`The file has no ${begin} and ${end} to put the table between.`)
-  return `${text.slice(0, from + begin.length)}\n${content}\n${text.slice(to)}`
 }
 
 function summary(records: readonly ZooRecord[]): string {
@@ -50,7 +41,7 @@ function oracles(records: readonly ZooRecord[]): string {
   const title =
     "The authors' own .tflite files beside ours, each against the original (of a TensorFlow.js model: its float32 variant) " +
     'on the same samples, by an interpreter that has nothing of Skerry:'
-  return `${title}\n\n${table(['model', 'file', 'bytes', 'output', 'SNR, dB', 'agreement'], lines)}`
+  return `${title}\n\n${markdownTable(['model', 'file', 'bytes', 'output', 'SNR, dB', 'agreement'], lines)}`
 }
 
 const oracleCells = ({ file, bytes, output, snrDb, agreement }: OracleRow): string[] => [
@@ -85,13 +76,6 @@ function whyOf({ reason, state, runtimes }: ZooRow): string {
   const refusals = runtimes.filter(({ runnable }) => !runnable).map((each) => `${each.name}: ${each.reason ?? ''}`)
   const words = [...(reason === undefined ? [] : [reason]), ...(state === 'ready' ? refusals : [])].join(' ')
   return cell(words.length <= longestReason ? words : `${words.slice(0, longestReason - 1)}…`)
-}
-
-/** As the formatter of this repository sets tables, so that a table that is written again shows only what has changed. */
-function table(head: readonly string[], rows: readonly string[][]): string {
-  const widths = head.map((_, at) => Math.max(3, ...[head, ...rows].map((cells) => cells[at]?.length ?? 0)))
-  const lines = [head, widths.map((width) => '-'.repeat(width)), ...rows]
-  return lines.map((cells) => `| ${cells.map((each, at) => each.padEnd(widths[at] ?? 0)).join(' | ')} |`).join('\n')
 }
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replace(/\s+/g, ' ').trim()

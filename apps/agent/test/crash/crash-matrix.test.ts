@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Histogram } from '@skerry/telemetry'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { placeSection, sectionOf } from '../../../../packages/model-zoo/src/markdown.ts'
 import type { AgentPoint } from '../../src/agent-point.ts'
 import { assignInference } from '../assignments.ts'
 import { CrashScene, model } from './crash-scene.ts'
-import { crashTable, type MatrixRow, placeTable, tableIn } from './crash-table.ts'
+import { crashTable, type MatrixRow } from './crash-table.ts'
 import { diskState } from './disk-state.ts'
 
 const documentation = fileURLToPath(new URL('../../../../docs/agent.md', import.meta.url))
@@ -179,8 +180,8 @@ describe('an agent killed with a job in hand', () => {
 describe('docs/agent.md', () => {
   it('shows what these tests found', async () => {
     const text = await readFile(documentation, 'utf8')
-    if (writes) await writeFile(documentation, placeTable(text, crashTable(matrix)))
-    else expect(tableIn(text)).toBe(crashTable(matrix))
+    if (writes) await writeFile(documentation, placeSection(text, 'crash', crashTable(matrix)))
+    else expect(sectionOf(text, 'crash')).toBe(crashTable(matrix))
   })
 })
 

@@ -10,15 +10,14 @@ import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { placeSection } from '../../../model-zoo/src/markdown.ts'
 import { TrialRuntime } from '../../src/trial.ts'
 import { findLiteRt } from '../real-parts.ts'
 import { madeModel } from './made-model.ts'
-import { figuresOf, markdownTable } from './table.ts'
+import { figuresOf, mutationTable } from './table.ts'
 import { type Row, tryCandidates } from './try-candidates.ts'
 
 const root = fileURLToPath(new URL('../../../..', import.meta.url))
-const begin = '<!-- mutations:begin -->'
-const end = '<!-- mutations:end -->'
 
 const { values: options } = parseArgs({
   options: {
@@ -58,13 +57,10 @@ const figures = {
 }
 if (options.json !== undefined) await writeFile(options.json, JSON.stringify({ figures, rows }, null, 1))
 if (options.markdown === undefined) {
-  process.stdout.write(`${markdownTable(rows, about)}\n`)
+  process.stdout.write(`${mutationTable(rows, about)}\n`)
 } else {
   const text = await readFile(options.markdown, 'utf8')
-  const [before, rest] = text.split(begin)
-  const after = rest?.split(end)[1]
-  if (before === undefined || after === undefined) throw new Error(`${options.markdown} has no ${begin} … ${end}`)
-  await writeFile(options.markdown, `${before}${begin}\n\n${markdownTable(rows, about)}\n\n${end}${after}`)
+  await writeFile(options.markdown, placeSection(text, 'mutations', `\n${mutationTable(rows, about)}\n`))
 }
 process.stderr.write(`${JSON.stringify(figures, null, 1)}\n`)
 if (figures.labelled.falseAccepts.length + figures.labelled.falseRejects.length > 0) process.exitCode = 1

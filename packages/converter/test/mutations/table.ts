@@ -1,3 +1,4 @@
+import { markdownTable } from '../../../model-zoo/src/markdown.ts'
 import type { Judgement, Row } from './try-candidates.ts'
 
 /** Harm that was called ready, and what does no harm and was rejected. What the large set cannot tell is neither. */
@@ -29,7 +30,7 @@ const marks = { harmful: '✗', harmless: '✓', borderline: '~' } as const
 const recipeMarks = { float32: 'f32', float16: 'f16', dynamic_int8: 'dyn', full_int8: 'int8', int16x8: '16x8' } as const
 
 /** One line a fault, one column a model: what is true of each variant and what the judge said, where that differs. */
-export function markdownTable(rows: readonly Row[], about: ReadonlyMap<string, string>): string {
+export function mutationTable(rows: readonly Row[], about: ReadonlyMap<string, string>): string {
   const models = [...new Set(rows.map(({ model }) => model))]
   const faults = [...new Set(rows.map(({ fault }) => fault))]
   const cell = (fault: string, model: string): string =>
@@ -40,9 +41,10 @@ export function markdownTable(rows: readonly Row[], about: ReadonlyMap<string, s
   const lines = [
     ...models.map((model) => `- ${model}: ${about.get(model)}.`),
     '',
-    `| fault | ${models.join(' | ')} |`,
-    `|---|${models.map(() => '---|').join('')}`,
-    ...faults.map((fault) => `| ${fault} | ${models.map((model) => cell(fault, model) || '·').join(' | ')} |`),
+    markdownTable(
+      ['fault', ...models],
+      faults.map((fault) => [fault, ...models.map((model) => cell(fault, model) || '·')])
+    ),
     '',
     ...summary(rows)
   ]
@@ -63,19 +65,24 @@ function wrong(row: Row): string {
 const words = { labelled: 'with labels', unlabelled: 'without labels', generated: 'on generated inputs' } as const
 
 function summary(rows: readonly Row[]): string[] {
-  const line = (what: string, { judged, falseAccepts, falseRejects }: Figures) =>
-    `| ${what} | ${judged} | ${falseAccepts.length} | ${falseRejects.length} |`
+  const line = (what: string, { judged, falseAccepts, falseRejects }: Figures): string[] => [
+    what,
+    ...[judged, falseAccepts.length, falseRejects.length].map(String)
+  ]
   const classifiers = rows.filter(({ labelled }) => labelled !== undefined)
   const others = rows.filter(({ labelled }) => labelled === undefined)
   const found = rows.filter(({ truth, generated }) => truth.harm === 'harmful' && generated.state === 'rejected').length
   const harmful = rows.filter(({ truth }) => truth.harm === 'harmful').length
   return [
-    '| the judge has | judged | false accepts | false rejects |',
-    '|---|---|---|---|',
-    line('labelled models: data and labels', figuresOf(classifiers, 'labelled')),
-    line('the same models: data without labels', figuresOf(classifiers, 'unlabelled')),
-    line('models without labels: data', figuresOf(others, 'unlabelled')),
-    line('all: generated inputs alone', figuresOf(rows, 'generated')),
+    markdownTable(
+      ['the judge has', 'judged', 'false accepts', 'false rejects'],
+      [
+        line('labelled models: data and labels', figuresOf(classifiers, 'labelled')),
+        line('the same models: data without labels', figuresOf(classifiers, 'unlabelled')),
+        line('models without labels: data', figuresOf(others, 'unlabelled')),
+        line('all: generated inputs alone', figuresOf(rows, 'generated'))
+      ]
+    ),
     '',
     `Generated inputs alone find ${found} of the ${harmful} harmful ones; nothing is ready by them.`
   ]
