@@ -14,6 +14,7 @@ const MAY_IMPORT = {
   'packages/telemetry': [],
   'packages/embedded': [],
   'packages/scheduler': ['contracts'],
+  'packages/sim': ['scheduler'],
   'packages/blobs': ['contracts'],
   'packages/queue': ['contracts'],
   'packages/registry': ['contracts'],

@@ -1,0 +1,7 @@
+export * from './bound-at-arrival.ts'
+export * from './csv.ts'
+export * from './late-policies.ts'
+export * from './random.ts'
+export * from './report.ts'
+export * from './workload.ts'
+export * from './world.ts'
