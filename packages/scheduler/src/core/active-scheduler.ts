@@ -22,19 +22,19 @@ export type SchedulerConfig = {
   shortness: number
   /** How strongly models that missed more than others go first. */
   fairness: number
+  /** How much dearer a fast kind's time is: 0 sends new work to what finishes it first, 1 to what is best at it. */
+  thrift: number
   /** Jobs held here at most; beyond it they wait in their pool. */
   bound: number
-  /** A waiting job leaves a free device alone when another finishes it in this share of the time or less. */
-  waitRatio: number
 }
 export const DEFAULT_SCHEDULER_CONFIG: SchedulerConfig = {
   deadlineOnly: false,
-  urgency: 1,
+  urgency: 0.5,
   affinity: 1,
-  shortness: 0.5,
-  fairness: 1,
-  bound: 50_000,
-  waitRatio: 0.8
+  shortness: 1,
+  fairness: 0.3,
+  thrift: 0.5,
+  bound: 50_000
 }
 
 type Line = {
@@ -55,7 +55,6 @@ export class ActiveScheduler {
   readonly #free: Uint32Array[]
   readonly #slots: Int32Array
   readonly #lines = new Map<string, Line>()
-  readonly #busyUntilMs: Float64Array
   readonly #asked: Float64Array
   readonly #failed: Float64Array
   #allAsked = 1
@@ -77,7 +76,6 @@ export class ActiveScheduler {
     this.#members = members.map((own) => Int32Array.from(own))
     this.#free = members.map((own) => bitmapFor(own.length))
     this.#slots = new Int32Array(kindOf.length)
-    this.#busyUntilMs = new Float64Array(kindOf.length)
     this.#asked = new Float64Array(latency.artifacts)
     this.#failed = new Float64Array(latency.artifacts)
   }
@@ -150,7 +148,7 @@ export class ActiveScheduler {
   /** For work that just came: the free device that finishes it first, unless a busy one will sooner by far. */
   placeNew(work: PendingWork, nowMs: number): Placement | null {
     const line = this.#line(work.demand)
-    const best = this.#bestFree(line, work.demand.artifact)
+    const best = this.#bestFree(line, work.demand.artifact, work.deadlineMs - nowMs)
     if (best === null) return null
     const ms = this.#latency.expectedMs(best, work.demand.artifact)
     if (nowMs + ms > work.deadlineMs) return null
@@ -229,22 +227,29 @@ export class ActiveScheduler {
     )
   }
 
-  /** Per kind the first few free ones stand for all: devices of a kind differ little, and drifting ones show at once. */
-  #bestFree(line: Line, artifact: number): number | null {
+  /**
+   * Among what makes the deadline with room for noise, the least cost: time, dearer on kinds that are fast at everything.
+   * Per kind the first few free ones stand for all: devices of a kind differ little, and drifting ones show at once.
+   */
+  #bestFree(line: Line, artifact: number, slackMs: number): number | null {
     let best: number | null = null
-    let bestLog = Number.POSITIVE_INFINITY
+    let bestCost = Number.POSITIVE_INFINITY
+    const roomLog = Math.log(slackMs / 1.25)
     for (let kind = 0; kind < this.#members.length; kind++) {
       const members = this.#members[kind] as Int32Array
       const free = this.#free[kind] as Uint32Array
       const eligible = line.eligible[kind] as Uint32Array
-      const kindLog = this.#latency.kindLogMs(kind, artifact)
       let place = firstCommon(free, eligible)
+      if (place < 0) continue
+      const kindLog = this.#latency.kindLogMs(kind, artifact)
       for (let tried = 0; place >= 0 && tried < 8; tried++) {
         const device = members[place] as number
         const log = kindLog + this.#latency.deviceLogFactor(device)
-        if (log < bestLog) {
+        // What is tight comes after all that is not, the fastest first.
+        const cost = log > roomLog ? 1e6 + log : log - this.#config.thrift * this.#latency.kindSlowness(kind)
+        if (cost < bestCost) {
           best = device
-          bestLog = log
+          bestCost = cost
         }
         place = firstCommon(free, eligible, place + 1)
       }
@@ -254,7 +259,6 @@ export class ActiveScheduler {
 
   #bind(work: PendingWork, device: number, nowMs: number, ms: number): Placement {
     this.setSlots(device, (this.#slots[device] as number) - 1)
-    this.#busyUntilMs[device] = nowMs + ms
     return { work, device, predictedFinishMs: nowMs + ms }
   }
 

@@ -1,4 +1,5 @@
 import { cholesky, choleskySolve } from './cholesky.ts'
+import { twoWay } from './two-way.ts'
 
 const ROUNDS = 25
 /** Prior weight, in artifacts, of "kinds differ by one factor each" against what the measured rows say. */
@@ -25,7 +26,7 @@ export function gaussianFill(
     for (let k = 0; k < kinds; k++) if ((count[k * artifacts + a] as number) > 0) rows.push(k)
     seen.push(rows)
   }
-  const mu = startingMeans(logMs, seen, kinds, artifacts)
+  const mu = startingMeans(logMs, count, kinds, artifacts)
   const prior = startingVariance(logMs, mu, seen, artifacts)
   let covariance = new Float64Array(kinds * kinds)
   for (let i = 0; i < kinds; i++)
@@ -109,28 +110,10 @@ function condition(
   return { expected, left }
 }
 
-/** Kind means that do not depend on which artifacts a kind happened to run: a few rounds of the two-way model. */
-function startingMeans(logMs: Float64Array, seen: readonly number[][], kinds: number, artifacts: number): Float64Array {
-  const kindEffect = new Float64Array(kinds)
-  const artifactEffect = new Float64Array(artifacts)
-  for (let round = 0; round < 20; round++) {
-    seen.forEach((rows, a) => {
-      let sum = 0
-      for (const k of rows) sum += (logMs[k * artifacts + a] as number) - (kindEffect[k] as number)
-      if (rows.length > 0) artifactEffect[a] = sum / rows.length
-    })
-    const sums = new Float64Array(kinds)
-    const counts = new Float64Array(kinds)
-    seen.forEach((rows, a) => {
-      for (const k of rows) {
-        sums[k] = (sums[k] as number) + (logMs[k * artifacts + a] as number) - (artifactEffect[a] as number)
-        counts[k] = (counts[k] as number) + 1
-      }
-    })
-    for (let k = 0; k < kinds; k++) kindEffect[k] = (sums[k] as number) / ((counts[k] as number) + 1)
-  }
-  const measured = seen.flatMap((rows, a) => (rows.length > 0 ? [artifactEffect[a] as number] : []))
-  const grand = measured.length === 0 ? 0 : measured.reduce((sum, each) => sum + each, 0) / measured.length
+/** Kind means that do not depend on which artifacts a kind happened to run. */
+function startingMeans(logMs: Float64Array, count: Float64Array, kinds: number, artifacts: number): Float64Array {
+  const { kindEffect, artifactEffect } = twoWay(logMs, count, kinds, artifacts)
+  const grand = artifactEffect.reduce((sum, each) => sum + each, 0) / Math.max(1, artifacts)
   return kindEffect.map((effect) => effect + grand)
 }
 

@@ -24,6 +24,8 @@ export class LatencyModel {
   readonly #factor: Float32Array
   readonly #lastOff: Float32Array
   readonly #kinds: number
+  #slowness: Float64Array | null = null
+  #sinceSlowness = 0
   #filled: { mean: Float64Array; sd: Float64Array } | null = null
 
   constructor(kindOf: Int32Array, kinds: number, artifacts: number) {
@@ -73,6 +75,19 @@ export class LatencyModel {
   kindLogMs(kind: number, artifact: number): number {
     const cell = kind * this.artifacts + artifact
     return (this.#count[cell] as number) > 0 ? (this.#mean[cell] as number) : (this.#fill().mean[cell] as number)
+  }
+
+  /** Mean log latency over all artifacts, measured or predicted: how slow the kind is at everything. */
+  kindSlowness(kind: number): number {
+    if (this.#slowness === null || this.#sinceSlowness++ > 4096) {
+      this.#sinceSlowness = 0
+      this.#slowness = Float64Array.from({ length: this.#kinds }, (_, k) => {
+        let sum = 0
+        for (let a = 0; a < this.artifacts; a++) sum += this.kindLogMs(k, a)
+        return sum / Math.max(1, this.artifacts)
+      })
+    }
+    return this.#slowness[kind] as number
   }
 
   expectedMs(device: number, artifact: number): number {
