@@ -1,0 +1,131 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import {
+  admit,
+  type DeviceSnapshot,
+  explain,
+  FILTERS,
+  firstRejection,
+  type SchedulingContext,
+  type WorkRequest
+} from '../src/index.ts'
+
+const device: DeviceSnapshot = {
+  id: 'd0',
+  state: 'online',
+  labels: { site: 'north' },
+  taints: [],
+  capabilities: ['infer'],
+  runtimes: [{ name: 'litert', version: '2.3.0' }],
+  memoryBytes: 1000,
+  diskFreeBytes: 1000,
+  health: null,
+  batteryPercent: null,
+  artifacts: new Map(),
+  freeSlots: 1,
+  watts: null,
+  runs: 0,
+  writtenBytes: 0
+}
+const work: WorkRequest = {
+  id: 'j',
+  model: 'm',
+  capability: 'infer',
+  targetDeviceId: null,
+  selector: {},
+  requirements: [],
+  tolerations: [],
+  spread: null,
+  artifact: { sha256: 'a', bytes: 10, memoryBytes: 10, operators: [], signatureTrusted: true }
+}
+const context: SchedulingContext = {
+  operatorSupport: () => null,
+  placedByLabelValue: new Map([
+    ['north', 3],
+    ['south', 1]
+  ]),
+  limits: { temperatureC: 80, batteryPercent: 20 },
+  predict: () => ({ logMs: Math.log(20), logSd: 0.2, source: 'measured' }),
+  workAheadMs: ({ freeSlots }) => (freeSlots > 0 ? 0 : 340),
+  coldStart: () => ({ transferMs: 100, loadMs: 10, firstRunMs: 5 }),
+  failedShare: () => ({ own: 0, all: 0 })
+}
+const health = { cpuPercent: 1, memoryUsedBytes: 995, rssBytes: 1, at: '2026-01-01T00:00:00Z' }
+
+/** What each filter must refuse: a filter without a line here fails the test. */
+const REFUSED: Record<string, [Partial<WorkRequest>, Partial<DeviceSnapshot>, Partial<SchedulingContext>]> = {
+  state: [{}, { state: 'cordoned' }, {}],
+  selector: [{ requirements: [{ key: 'site', operator: 'not-in', values: ['north'] }] }, {}, {}],
+  taints: [{}, { taints: ['lab=1:NoSchedule'] }, {}],
+  capability: [{ capability: 'convert' }, {}, {}],
+  trust: [{ artifact: { sha256: 'a', bytes: 1, memoryBytes: 1, operators: [], signatureTrusted: false } }, {}, {}],
+  operators: [{}, {}, { operatorSupport: () => 'lacks operator FULLY_CONNECTED v12 in tfjs-tflite 0.0.1' }],
+  memory: [{}, { health }, {}],
+  disk: [{}, { diskFreeBytes: 19 }, {}],
+  heat: [{}, { health: { ...health, memoryUsedBytes: 0, throttled: true } }, {}],
+  battery: [{}, { health: { ...health, memoryUsedBytes: 0, refusing: 'short of memory' } }, {}],
+  spread: [{ spread: { label: 'site', maxSkew: 1 } }, {}, {}]
+}
+
+describe('filters', () => {
+  for (const { name } of FILTERS)
+    it(`${name} refuses what it is for, and nothing else does`, () => {
+      const [w, d, c] = REFUSED[name] ?? [{}, {}, {}]
+      expect(firstRejection({ ...work, ...w }, { ...device, ...d }, { ...context, ...c })?.filter).toBe(name)
+      expect(firstRejection(work, device, context)).toBeNull()
+    })
+
+  it('takes sets, existence and tolerations', () => {
+    const required: WorkRequest = {
+      ...work,
+      requirements: [
+        { key: 'site', operator: 'in', values: ['north'] },
+        { key: 'gpu', operator: 'not-exists' }
+      ],
+      tolerations: ['lab']
+    }
+    expect(firstRejection(required, { ...device, taints: ['lab=1:NoSchedule'] }, context)).toBeNull()
+  })
+})
+
+describe('an explanation', () => {
+  it('says in words why work waits', () => {
+    const devices = [
+      ...Array.from({ length: 3 }, (_, i) => ({ ...device, id: `c${i}`, state: 'cordoned' as const })),
+      { ...device, id: 'b', freeSlots: 0 }
+    ]
+    expect(explain(work, devices, context).summary).toBe('4 devices: 3 cordoned, 1 busy, next free in about 340 ms')
+  })
+
+  it('gives every device a reason or a place among the candidates', () => {
+    const cases = fc.array(fc.constantFrom(...Object.values(REFUSED).map(([, d]) => d), {}), { maxLength: 30 })
+    fc.assert(
+      fc.property(cases, (changes) => {
+        const devices = changes.map((change, i) => ({ ...device, ...change, id: `d${i}` }))
+        const { rejected, candidates, summary } = explain(work, devices, context)
+        const refused = rejected.reduce((sum, { count }) => sum + count, 0)
+        expect(Math.min(10, devices.length - refused)).toBe(candidates.length)
+        for (const { reason, examples, count } of rejected) {
+          expect(reason).not.toBe('')
+          expect(examples.length).toBe(Math.min(5, count))
+        }
+        expect(summary).not.toBe('')
+      })
+    )
+  })
+})
+
+describe('admission', () => {
+  const candidate = { aheadMs: 100, coldStartMs: 0, logMs: Math.log(20), logSd: 0 }
+  it('refuses a deadline that the prediction misses, with one that it would take', () => {
+    const refused = admit([candidate], 50, 'strict')
+    expect(refused).toEqual({ kind: 'refused', reason: 'deadline-infeasible', earliestFinishMs: 120 })
+    expect(admit([candidate], 120, 'strict')).toEqual({ kind: 'admitted' })
+  })
+  it('takes it as best effort, and says when it will be done', () => {
+    expect(admit([candidate], 50, 'best-effort')).toEqual({ kind: 'admitted-late', earliestFinishMs: 120 })
+  })
+  it('refuses a strict deadline that no device is there for', () => {
+    expect(admit([], 50, 'strict')).toEqual({ kind: 'refused', reason: 'no-eligible-device', earliestFinishMs: null })
+  })
+})
