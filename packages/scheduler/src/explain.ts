@@ -73,14 +73,12 @@ export function explain(
   return {
     summary: `${devices.length} ${devices.length === 1 ? 'device' : 'devices'}${parts.length > 0 ? ': ' : ''}${parts.join(', ')}${outcome}`,
     rejected: byCount,
-    candidates: able
-      .slice(0, CANDIDATES)
-      .map(({ device, predictedFinishMs, scores, chosen: isChosen }) => ({
-        device,
-        predictedFinishMs,
-        scores,
-        chosen: isChosen
-      }))
+    candidates: able.slice(0, CANDIDATES).map(({ device, predictedFinishMs, scores, chosen: isChosen }) => ({
+      device,
+      predictedFinishMs,
+      scores,
+      chosen: isChosen
+    }))
   }
 }
 

@@ -3,7 +3,15 @@ import type { Policy, PolicyWorld } from './world.ts'
 
 /** Bound when a device is free, earliest deadline first, hopeless ones dropped: no score but the deadline. */
 export const lateEdf = (world: PolicyWorld): Policy =>
-  lateBound('late-edf', world, { urgency: 0, affinity: 0, shortness: 0, fairness: 0, deadlineOnly: true })
+  lateBound('late-edf', world, {
+    urgency: 0,
+    affinity: 0,
+    shortness: 0,
+    fairness: 0,
+    thrift: 0,
+    waitRatio: 0,
+    deadlineOnly: true
+  })
 
 export const skerry =
   (config: Partial<SchedulerConfig> = {}) =>
@@ -41,6 +49,10 @@ function lateBound(name: string, world: PolicyWorld, config: Partial<SchedulerCo
       world.refuse(work.order)
     }
   }
+  const left = () => {
+    let more = true
+    while (more) more = start(scheduler.placeLeft(world.nowMs()))
+  }
   const arrived = (request: number) => {
     const work: PendingWork = {
       id: String(request),
@@ -63,12 +75,16 @@ function lateBound(name: string, world: PolicyWorld, config: Partial<SchedulerCo
       scheduler.deviceChanged(device)
       scheduler.setSlots(device, 1)
       start(scheduler.placeOn(device, world.nowMs()))
+      left()
     },
     lost(device, request) {
       scheduler.setSlots(device, 0)
       scheduler.deviceChanged(device)
       if (request >= 0) arrived(request)
     },
-    woken: sweep
+    woken() {
+      sweep()
+      left()
+    }
   }
 }

@@ -1,6 +1,7 @@
 import type { LatencyModel } from '../profiles/latency-model.ts'
 import { bitmapFor, clearBit, firstCommon, hasBit, setBit } from './bitmap.ts'
 import { DeadlineQueue, type Queued } from './deadline-queue.ts'
+import { MinHeap } from './min-heap.ts'
 
 export type Demand = {
   /** Equal for work that the same devices can do: pool, selector, tolerations, target. */
@@ -26,6 +27,8 @@ export type SchedulerConfig = {
   thrift: number
   /** Jobs held here at most; beyond it they wait in their pool. */
   bound: number
+  /** A job leaves a free device alone when a busy one will have done it in this share of the time; 0 never waits. */
+  waitRatio: number
 }
 export const DEFAULT_SCHEDULER_CONFIG: SchedulerConfig = {
   deadlineOnly: false,
@@ -34,9 +37,13 @@ export const DEFAULT_SCHEDULER_CONFIG: SchedulerConfig = {
   shortness: 1,
   fairness: 0.3,
   thrift: 0.5,
-  bound: 50_000
+  bound: 50_000,
+  waitRatio: 0.4
 }
 
+const DAY_MS = 86_400_000
+
+type Busy = { untilMs: number; device: number }
 type Line = {
   demand: Demand
   queues: Map<number, DeadlineQueue<PendingWork>>
@@ -59,6 +66,11 @@ export class ActiveScheduler {
   readonly #failed: Float64Array
   #allAsked = 1
   #allFailed = 0
+  /** By kind, the soonest free first; entries that no longer hold are dropped when they come up. */
+  readonly #busy: MinHeap<Busy>[]
+  readonly #busyUntilMs: Float64Array
+  /** The waiting work that a busy device was left for: one each, so that not all wait for the same. */
+  readonly #promised = new Map<number, PendingWork>()
   #waiting = 0
   #freeSlots = 0
 
@@ -76,6 +88,8 @@ export class ActiveScheduler {
     this.#members = members.map((own) => Int32Array.from(own))
     this.#free = members.map((own) => bitmapFor(own.length))
     this.#slots = new Int32Array(kindOf.length)
+    this.#busy = members.map(() => new MinHeap<Busy>((a, b) => a.untilMs < b.untilMs))
+    this.#busyUntilMs = new Float64Array(kindOf.length)
     this.#asked = new Float64Array(latency.artifacts)
     this.#failed = new Float64Array(latency.artifacts)
   }
@@ -113,6 +127,7 @@ export class ActiveScheduler {
     const bitmap = this.#free[kind] as Uint32Array
     this.#freeSlots += free - (this.#slots[device] as number)
     this.#slots[device] = free
+    if (free > 0) this.#promised.delete(device)
     if (free > 0) setBit(bitmap, this.#place[device] as number)
     else clearBit(bitmap, this.#place[device] as number)
   }
@@ -151,7 +166,7 @@ export class ActiveScheduler {
     const best = this.#bestFree(line, work.demand.artifact, work.deadlineMs - nowMs)
     if (best === null) return null
     const ms = this.#latency.expectedMs(best, work.demand.artifact)
-    if (nowMs + ms > work.deadlineMs) return null
+    if (nowMs + ms > work.deadlineMs || this.#waitsForBusy(work, line, ms, nowMs)) return null
     return this.forget(work) ? this.#bind(work, best, nowMs, ms) : null
   }
 
@@ -170,6 +185,7 @@ export class ActiveScheduler {
         if (priority < bestPriority || queue.size === 0) continue
         const work = queue.at(queue.firstFrom(nowMs + ms))
         if (work === undefined) continue
+        if (this.#waitsForBusy(work, line, ms, nowMs)) continue
         const score = this.#score(work, line, ms, nowMs)
         if (priority > bestPriority || score > bestScore) {
           best = work
@@ -180,6 +196,18 @@ export class ActiveScheduler {
     }
     if (best === undefined || !this.forget(best)) return null
     return this.#bind(best, device, nowMs, this.#latency.expectedMs(device, best.demand.artifact))
+  }
+
+  /** Idle devices beside waiting work: what was left for a busy device that then took other work is looked at again. */
+  placeLeft(nowMs: number): Placement | null {
+    if (this.#waiting === 0 || this.#freeSlots === 0) return null
+    for (const line of this.#lines.values())
+      for (const queue of line.queues.values()) {
+        const work = queue.at(queue.firstFrom(nowMs))
+        const placement = work === undefined ? null : this.placeNew(work, nowMs)
+        if (placement !== null) return placement
+      }
+    return null
   }
 
   /** Work that no eligible device can finish in time any more, taken out. */
@@ -211,11 +239,40 @@ export class ActiveScheduler {
     return this.#line(demand).eligibleCount
   }
 
+  /** Whether a busy device that no other work waits for will have done it in `waitRatio` of `ms`, and in time. */
+  #waitsForBusy(work: PendingWork, line: Line, ms: number, nowMs: number): boolean {
+    const limitMs = Math.min(nowMs + this.#config.waitRatio * ms, work.deadlineMs)
+    if (this.#config.waitRatio === 0) return false
+    for (let kind = 0; kind < this.#members.length; kind++) {
+      const soonest = this.#soonestFree(kind)
+      if (soonest === undefined) continue
+      const { device, untilMs } = soonest
+      if (!hasBit(line.eligible[kind] as Uint32Array, this.#place[device] as number)) continue
+      // A run that is later than predicted says nothing of when it will end.
+      if (untilMs < nowMs || untilMs + this.#latency.expectedMs(device, work.demand.artifact) > limitMs) continue
+      const other = this.#promised.get(device)
+      if (other !== undefined && other !== work) continue
+      this.#promised.set(device, work)
+      return true
+    }
+    return false
+  }
+
+  #soonestFree(kind: number): Busy | undefined {
+    const heap = this.#busy[kind] as MinHeap<Busy>
+    for (let top = heap.peek(); top !== undefined; top = heap.peek()) {
+      if ((this.#slots[top.device] as number) === 0 && this.#busyUntilMs[top.device] === top.untilMs) return top
+      heap.pop()
+    }
+    return undefined
+  }
+
   #score(work: PendingWork, line: Line, ms: number, nowMs: number): number {
     const { urgency, affinity, shortness, fairness, deadlineOnly } = this.#config
     if (deadlineOnly) return -work.deadlineMs
     const fastestMs = this.fastestMs(line.demand)
-    const slackMs = work.deadlineMs - nowMs - ms
+    // Without a deadline age makes it urgent, so that it is not passed over for ever.
+    const slackMs = Math.max(0, Math.min(work.deadlineMs - nowMs - ms, DAY_MS - (nowMs - work.submittedAtMs)))
     const a = work.demand.artifact
     const share = ((this.#failed[a] as number) + 1) / ((this.#asked[a] as number) + 10)
     const common = (this.#allFailed + 1) / (this.#allAsked + 10)
@@ -259,6 +316,9 @@ export class ActiveScheduler {
 
   #bind(work: PendingWork, device: number, nowMs: number, ms: number): Placement {
     this.setSlots(device, (this.#slots[device] as number) - 1)
+    this.#busyUntilMs[device] = nowMs + ms
+    if ((this.#slots[device] as number) === 0)
+      this.#busy[this.#kindOf[device] as number]?.push({ untilMs: nowMs + ms, device })
     return { work, device, predictedFinishMs: nowMs + ms }
   }
 

@@ -53,9 +53,19 @@ export class DeadlineQueue<T extends Queued> {
   }
 
   remove(item: T): boolean {
-    const at = this.#items.indexOf(item, this.#head)
-    if (at < 0) return false
-    this.take(at - this.#head)
+    let low = this.#head
+    let high = this.#items.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      const other = this.#items[middle] as T
+      if (other !== item && comesAfter(item, other)) low = middle + 1
+      else high = middle
+    }
+    // Equal deadline and order, as after a requeue: the exact one is near.
+    while (low < this.#items.length && this.#items[low] !== item && this.#items[low]?.deadlineMs === item.deadlineMs)
+      low += 1
+    if (this.#items[low] !== item) return false
+    this.take(low - this.#head)
     return true
   }
 }
