@@ -20,7 +20,7 @@ const MAY_IMPORT = {
   'packages/registry': ['contracts'],
   'packages/runtimes': ['contracts', 'tflite'],
   'packages/converter': ['contracts', 'tflite', 'runtimes'],
-  'packages/bench': ['contracts', 'converter', 'runtimes', 'model-zoo'],
+  'packages/bench': ['contracts', 'converter', 'runtimes', 'model-zoo', 'scheduler'],
   'packages/model-zoo': ['converter', 'runtimes', 'tflite'],
   'packages/engine': ['contracts', 'scheduler', 'registry', 'queue', 'blobs', 'telemetry', 'tflite'],
   'packages/testkit': ['contracts', 'embedded'],

@@ -9,8 +9,8 @@ export type BenchmarkContext = {
   say: (line: string) => void
 }
 
-/** The last line's object. `ratio` is ours over the peer's. */
-export type BenchmarkResult = { benchmark: string; ratio: number } & Record<string, unknown>
+/** The last line's object. `ratio` is ours over the peer's, null where none runs here. */
+export type BenchmarkResult = { benchmark: string; ratio: number | null } & Record<string, unknown>
 
 export type Benchmark = {
   summary: string
@@ -26,6 +26,10 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   conversion: {
     summary: "the example model's four variants by a warm converter; peer: a plain Python script",
     run: async (context) => (await import('./conversion.ts')).benchmarkConversion(context)
+  },
+  placement: {
+    summary: 'decisions of the scheduler at 100 to 100,000 devices; no peer here',
+    run: async (context) => (await import('./placement.ts')).benchmarkPlacement(context)
   },
   runtime: {
     summary: "one inference through a runtime's child process; peer: ai-edge-litert in Python",

@@ -34,7 +34,9 @@ function play(script: Step[], may: number[][], capacity: number[]): Trace {
   const latency = new LatencyModel(kindOf, KINDS, ARTIFACTS)
   for (let d = 0; d < KINDS; d++) for (let a = 0; a < ARTIFACTS; a++) latency.observe(d, a, 10 + 10 * d + 5 * a)
   const scheduler = new ActiveScheduler(latency, kindOf, KINDS)
-  capacity.forEach((free, device) => scheduler.setSlots(device, free))
+  capacity.forEach((free, device) => {
+    scheduler.setSlots(device, free)
+  })
   const demands: Demand[] = may.map((devices, i) => ({
     key: `pool-${i}`,
     artifact: i % ARTIFACTS,
