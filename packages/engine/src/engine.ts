@@ -116,7 +116,7 @@ export class Engine {
     this.#dispatcher.forgetPool(deploymentPool(name))
     await this.resources.queue.removePool(deploymentPool(name))
     for (const { device } of devices) {
-      this.#fleet.get(device)?.ready.delete(name)
+      this.#fleet.setReady(device, name, null)
       await this.#reconciler.sendDesired(device)
     }
   }
@@ -125,7 +125,7 @@ export class Engine {
     const device = await this.resources.registry.devices.setState(id, change)
     const session = this.#fleet.get(device.id)
     if (session !== undefined) {
-      session.accepts = change === 'uncordon'
+      this.#fleet.change(device.id, { accepts: change === 'uncordon' })
       if (change === 'revoke') {
         session.link.send({ type: 'refused', code: 'device-revoked', detail: 'An operator revoked this device' })
         session.link.close('revoked')
@@ -146,8 +146,7 @@ export class Engine {
 
   /** Labels decide placements and dispatch, so both look again. */
   async deviceChanged(device: Device): Promise<void> {
-    const session = this.#fleet.get(device.id)
-    if (session !== undefined) session.labels = device.labels
+    this.#fleet.change(device.id, { labels: device.labels })
     this.#reconciler.scheduleAll()
     this.#dispatcher.wakeAll()
   }

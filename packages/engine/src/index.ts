@@ -1,4 +1,4 @@
-export type { DeviceLink } from './devices/fleet.ts'
+export type { DeviceLink, Fleet, FleetListener, Release, Session } from './devices/fleet.ts'
 export type { Hello, Sessions } from './devices/sessions.ts'
 export { Engine } from './engine.ts'
 export { type GivenJob, requestHash } from './jobs/submission.ts'

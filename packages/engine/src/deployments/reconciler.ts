@@ -95,7 +95,7 @@ export class DeploymentReconciler {
         (write.artifact !== null || (placed.state === write.state && (placed.reason ?? null) === write.reason))
       if (same) continue
       await registry.deployments.writePlacement(write)
-      this.#fleet.get(device.id)?.ready.delete(deployment.name)
+      this.#fleet.setReady(device.id, deployment.name, null)
       await this.sendDesired(device.id)
     }
     await this.#updatePhase(deployment.name)
@@ -226,11 +226,12 @@ export class DeploymentReconciler {
         (entry) => entry.device === session.deviceId
       )
       if (placement?.variant && placement.runtime && placement.artifact === artifact) {
-        session.ready.set(deployment, { artifact, variant: placement.variant, runtime: placement.runtime })
+        const { variant, runtime } = placement
+        this.#fleet.setReady(session.deviceId, deployment, { artifact, variant, runtime })
         this.#dispatcher.wake(deploymentPool(deployment))
         this.#dispatcher.wake(devicePool(session.deviceId))
       }
-    } else session.ready.delete(deployment)
+    } else this.#fleet.setReady(session.deviceId, deployment, null)
     await this.#updatePhase(deployment)
   }
 

@@ -17,6 +17,8 @@ export type Session = {
   accepts: boolean
   /** Its agent said that it takes no work now: short of memory, hot, or low on battery. */
   refusing: boolean
+  /** What its last heartbeat said, where one came in this session. */
+  health: DeviceHealth | null
   /** What occupies a slot there, by job and epoch, until its result came; also jobs that were cancelled meanwhile. */
   running: Map<string, 'infer' | 'convert'>
   ready: Map<string, ServedArtifact>
@@ -24,12 +26,44 @@ export type Session = {
   lastHeardAtMs: number
 }
 
+/** A device is done with a job, so its slot is free: with what became of the attempt, and what it took there. */
+export type Release = {
+  deviceId: string
+  /** As `jobKey` makes it. */
+  key: string
+  /** `returned`: back in the queue under the next epoch, or failed as often as it may; `void`: nobody asks for it any more. */
+  outcome: 'succeeded' | 'failed' | 'returned' | 'void'
+  /** Milliseconds of the runtime's own invoke, and from frame to result on the device, where the device said them. */
+  inferenceMs?: number
+  deviceMs?: number
+}
+
+/** Told of what changes among the connected devices, after it did and in the same turn. */
+export type FleetListener = {
+  /** Also when a device that is connected opens its next session, or its replica says again what it knows of it. */
+  onConnected?(session: Session): void
+  onDisconnected?(deviceId: string): void
+  /** A slot became free, or there are other slots. */
+  onCredits?(deviceId: string): void
+  /** Labels, whether it takes work, health, or what is ready there. */
+  onChanged?(deviceId: string): void
+  /** A result came. `onCredits` follows. */
+  onReleased?(release: Release): void
+}
+
+type Change = Partial<Pick<Session, 'labels' | 'accepts' | 'refusing' | 'health'>>
+
 export const jobKey = (id: string, epoch: number): string => `${id}-${epoch}`
 
-/** The devices that are connected here now, and their free slots: the scheduler's credits. */
+/** The devices that are connected now, and their free slots: the scheduler's credits. */
 export class Fleet {
   readonly #sessions = new Map<string, Session>()
+  readonly #listeners: FleetListener[] = []
   readonly #unwritten = new Map<string, { health: DeviceHealth; seenAt: Date }>()
+
+  listen(listener: FleetListener): void {
+    this.#listeners.push(listener)
+  }
 
   get size(): number {
     return this.#sessions.size
@@ -53,11 +87,14 @@ export class Fleet {
   connect(session: Session): void {
     this.#sessions.get(session.deviceId)?.link.close('a newer connection of this device took over')
     this.#sessions.set(session.deviceId, session)
+    for (const listener of this.#listeners) listener.onConnected?.(session)
   }
 
   disconnect(deviceId: string, session: number): boolean {
     if (this.current(deviceId, session) === undefined) return false
-    return this.#sessions.delete(deviceId)
+    this.#sessions.delete(deviceId)
+    for (const listener of this.#listeners) listener.onDisconnected?.(deviceId)
+    return true
   }
 
   hold(deviceId: string, key: string, slot: 'infer' | 'convert', nowMs: number): void {
@@ -67,8 +104,41 @@ export class Fleet {
     session.lastAssignedAtMs = nowMs
   }
 
+  /** Gives a slot back that was held for nothing: the job was not claimed. */
   release(deviceId: string, key: string): void {
-    this.#sessions.get(deviceId)?.running.delete(key)
+    if (this.#sessions.get(deviceId)?.running.delete(key) === true) this.#credits(deviceId)
+  }
+
+  /** A device is done with a job. */
+  released(release: Release): void {
+    const session = this.#sessions.get(release.deviceId)
+    if (session === undefined) return
+    session.running.delete(release.key)
+    for (const listener of this.#listeners) listener.onReleased?.(release)
+    this.#credits(release.deviceId)
+  }
+
+  change(deviceId: string, change: Change): void {
+    const session = this.#sessions.get(deviceId)
+    if (session === undefined) return
+    Object.assign(session, change)
+    this.#changed(deviceId)
+  }
+
+  setSlots(deviceId: string, slots: Slots): void {
+    const session = this.#sessions.get(deviceId)
+    if (session === undefined) return
+    session.slots = slots
+    this.#credits(deviceId)
+  }
+
+  /** What a deployment has ready there; null: nothing any more. */
+  setReady(deviceId: string, deployment: string, served: ServedArtifact | null): void {
+    const session = this.#sessions.get(deviceId)
+    if (session === undefined) return
+    if (served !== null) session.ready.set(deployment, served)
+    else if (!session.ready.delete(deployment)) return
+    this.#changed(deviceId)
   }
 
   /** Answers whether the device takes work again that it refused before. */
@@ -77,7 +147,7 @@ export class Fleet {
     const session = this.#sessions.get(deviceId)
     if (session === undefined) return false
     const refused = session.refusing
-    session.refusing = health.refusing !== undefined
+    this.change(deviceId, { refusing: health.refusing !== undefined, health })
     return refused && !session.refusing
   }
 
@@ -97,6 +167,14 @@ export class Fleet {
       ready: session.ready,
       lastAssignedAtMs: session.lastAssignedAtMs
     }))
+  }
+
+  #credits(deviceId: string): void {
+    for (const listener of this.#listeners) listener.onCredits?.(deviceId)
+  }
+
+  #changed(deviceId: string): void {
+    for (const listener of this.#listeners) listener.onChanged?.(deviceId)
   }
 }
 

@@ -88,6 +88,7 @@ export class Sessions {
       slots,
       accepts: !record.cordoned,
       refusing: false,
+      health: null,
       running,
       ready: new Map(),
       lastAssignedAtMs: 0,
@@ -173,15 +174,18 @@ export class Sessions {
   async #onFacts(current: Session, { slots, facts }: { slots: Slots; facts: DeviceFacts }): Promise<void> {
     const { devices } = this.#resources.registry
     const { capabilities } = await devices.record(current.deviceId)
-    current.slots = allowedSlots(capabilities, slots)
+    this.#fleet.setSlots(current.deviceId, allowedSlots(capabilities, slots))
     await devices.writeFacts(current.deviceId, current.slots, facts)
     this.#reconciler.scheduleAll()
     this.#dispatcher.wakeAll()
   }
 
   async #onResult(current: Session, frame: ResultFrame, body: Uint8Array): Promise<void> {
-    const status = await this.#completion.onResult(current.deviceId, frame, body)
-    this.#fleet.release(current.deviceId, jobKey(frame.jobId, frame.epoch))
+    const { status, outcome } = await this.#completion.onResult(current.deviceId, frame, body)
+    const { deviceId } = current
+    const { inferenceMs, deviceMs } = frame.timings ?? {}
+    const took = inferenceMs === undefined || deviceMs === undefined ? {} : { inferenceMs, deviceMs }
+    this.#fleet.released({ deviceId, key: jobKey(frame.jobId, frame.epoch), outcome, ...took })
     this.#dispatcher.pump()
     current.link.send({ type: 'ack', jobId: frame.jobId, epoch: frame.epoch, status })
   }

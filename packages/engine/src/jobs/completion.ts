@@ -17,13 +17,14 @@ import {
   type StoredTensor
 } from '@skerry/registry'
 import { Batcher } from '../batcher.ts'
-import { jobKey } from '../devices/fleet.ts'
+import { jobKey, type Release } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
 import type { InFlight } from './dispatcher.ts'
 import type { Outbox } from './outbox.ts'
 import type { JobWaiters } from './waiters.ts'
 
 export type AckStatus = 'accepted' | 'stale' | 'unknown'
+export type Applied = { status: AckStatus; outcome: Release['outcome'] }
 
 /** What a kind of job does with its result before the row ends; it may refuse the result by throwing. */
 export type ResultHandlers = {
@@ -67,14 +68,14 @@ export class Completion {
     })
   }
 
-  async onResult(deviceId: string, frame: ResultFrame, body: Uint8Array): Promise<AckStatus> {
+  async onResult(deviceId: string, frame: ResultFrame, body: Uint8Array): Promise<Applied> {
     const status =
       frame.error !== undefined
         ? await this.#onError(deviceId, frame, frame.error)
         : await this.#onSuccess(deviceId, frame, body)
     this.#inFlight.delete(jobKey(frame.jobId, frame.epoch))
     if (status !== 'accepted') this.#resources.metrics.staleResultsDropped.inc()
-    return status
+    return { status, outcome: status === 'accepted' ? outcomeOf(frame) : 'void' }
   }
 
   /** Gives a running job back to the queue, or ends it when it was tried often enough. True when it was still running. */
@@ -160,6 +161,11 @@ export class Completion {
       transportMs: Math.max(0, roundTripMs - (frame.timings?.deviceMs ?? 0))
     }
   }
+}
+
+function outcomeOf({ error }: ResultFrame): Release['outcome'] {
+  if (error === undefined) return 'succeeded'
+  return error.retryable ? 'returned' : 'failed'
 }
 
 /** Headers for the row's `result`, and the inline bytes in their order. Throws when body and headers disagree. */
