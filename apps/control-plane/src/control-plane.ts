@@ -1,8 +1,8 @@
 import { openBlobStore } from '@skerry/blobs'
 import { applyMigrations } from '@skerry/embedded'
-import { Engine } from '@skerry/engine'
-import { JobQueue } from '@skerry/queue'
-import { openRegistry } from '@skerry/registry'
+import { type ClusterMessage, Engine } from '@skerry/engine'
+import { JobQueue, ReplicaBus } from '@skerry/queue'
+import { newId, openRegistry } from '@skerry/registry'
 import { createMetrics } from '@skerry/telemetry'
 import { type Logger, pino } from 'pino'
 import { ensureAdminKey } from './admin-key.ts'
@@ -23,10 +23,12 @@ export async function startControlPlane(
   const onIdleError = (error: Error) => log.warn({ err: error }, 'a connection was lost')
   const registry = openRegistry({ databaseUrl: config.databaseUrl, onIdleError })
   const queue = new JobQueue({ redisUrl: config.redisUrl, onError: onIdleError })
+  const bus = new ReplicaBus<ClusterMessage>({ redisUrl: config.redisUrl, id: newId(), onError: onIdleError })
   const adminKeyFile = await ensureAdminKey(config.dataDir, registry)
   const resources = {
     registry,
     queue,
+    bus,
     blobs: openBlobStore(config.blobUrl),
     metrics: createMetrics(),
     log,
@@ -41,6 +43,8 @@ export async function startControlPlane(
     url,
     adminKeyFile,
     async stop() {
+      // Another replica schedules from here on, also what this one's devices still say.
+      await engine.standDown()
       await app.close()
       await engine.stop()
       await queue.close()

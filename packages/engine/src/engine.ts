@@ -1,18 +1,25 @@
 import { type Deployment, type DeploymentRequest, type Device, type ResultFrame, SkerryError } from '@skerry/contracts'
-import { countByState, type JobRow, type Submitted } from '@skerry/registry'
+import { countByState, type Fence, type JobRow, type Submitted } from '@skerry/registry'
 import type { OperatorSupport } from '@skerry/scheduler'
+import { ActiveScheduler } from './cluster/active-scheduler.ts'
+import { Cluster } from './cluster/cluster.ts'
+import { Benchmarks } from './deployments/benchmarks.ts'
 import { DeploymentReconciler } from './deployments/reconciler.ts'
+import { Connections } from './devices/connections.ts'
 import { DeviceConfigs } from './devices/device-configs.ts'
 import { DeviceDiagnostics } from './devices/device-diagnostics.ts'
 import { Fleet } from './devices/fleet.ts'
+import { PlacementReports } from './devices/placement-reports.ts'
 import { Sessions } from './devices/sessions.ts'
+import { Upkeep } from './devices/upkeep.ts'
 import { Completion } from './jobs/completion.ts'
 import { Dispatcher, deploymentPool, type WorkPayload } from './jobs/dispatcher.ts'
+import { EarlyEnds } from './jobs/early-ends.ts'
 import { Outbox } from './jobs/outbox.ts'
 import { Submission } from './jobs/submission.ts'
 import { Sweeper } from './jobs/sweeper.ts'
 import { JobView } from './jobs/view.ts'
-import { JobWaiters } from './jobs/waiters.ts'
+import { Waiters } from './jobs/waiters.ts'
 import { LatencyStore } from './latency.ts'
 import { ManifestSigner } from './manifest-signer.ts'
 import { Conversions } from './models/conversions.ts'
@@ -33,46 +40,58 @@ export class Engine {
   readonly runtimeLibraries: RuntimeLibraries
   readonly deviceConfigs: DeviceConfigs
   readonly deviceDiagnostics: DeviceDiagnostics
-  readonly #fleet = new Fleet()
-  readonly #dispatcher: Dispatcher
+  readonly cluster: Cluster
+  readonly #support: OperatorSupport
+  readonly #connections: Connections
+  readonly #benchmarks: Benchmarks
   readonly #outbox: Outbox
-  readonly #reconciler: DeploymentReconciler
-  readonly #sweeper: Sweeper
+  readonly #completion: Completion
+  readonly #earlyEnds: EarlyEnds
+  readonly #upkeep: Upkeep
 
   private constructor(resources: EngineResources, signer: ManifestSigner, support: OperatorSupport) {
     this.resources = resources
     this.signer = signer
-    const fleet = this.#fleet
-    const waiters = new JobWaiters()
-    const dispatcher = new Dispatcher(resources, fleet)
-    this.#dispatcher = dispatcher
-    this.#outbox = new Outbox(resources, (pool) => dispatcher.wake(pool))
+    this.#support = support
+    const waiters = new Waiters()
+    const connections = new Connections(resources.nowMs)
+    this.#connections = connections
+    const cluster = new Cluster(resources, {
+      connections,
+      scheduler: (fence) => this.#scheduler(fence),
+      onEnded: (ids) => {
+        for (const id of ids) waiters.ended(id)
+      },
+      onServingChanged: () => this.submission.forgetServing()
+    })
+    this.cluster = cluster
+    this.#outbox = new Outbox(resources, (pool) => cluster.tell({ type: 'wake', pools: [pool] }))
     this.submission = new Submission(resources, this.#outbox)
     this.jobs = new JobView(resources, waiters)
     this.conversions = new Conversions(resources, this.submission, signer)
     this.sources = new Sources(resources)
     this.latency = new LatencyStore(resources)
-    const reconciler = new DeploymentReconciler(resources, { fleet, dispatcher, submission: this.submission, support })
-    this.#reconciler = reconciler
-    const completion = new Completion(resources, this.#outbox, waiters, dispatcher.inFlight, {
+    this.#benchmarks = new Benchmarks(resources, this.submission)
+    this.#completion = new Completion(resources, this.#outbox, connections, {
       conversion: (row, frame) => this.conversions.store(row, frame),
       benchmark: (row, frame) => this.#onBenchmark(row, frame),
       ended: (row) => this.#onEnded(row)
     })
+    this.#earlyEnds = new EarlyEnds(resources, this.#completion, cluster)
     this.runtimeLibraries = new RuntimeLibraries(resources.blobs, signer)
-    this.deviceConfigs = new DeviceConfigs(resources, fleet)
-    this.deviceDiagnostics = new DeviceDiagnostics(resources, fleet)
+    this.deviceConfigs = new DeviceConfigs(resources, cluster)
+    this.deviceDiagnostics = new DeviceDiagnostics(resources, cluster, waiters)
     this.sessions = new Sessions(resources, {
-      fleet,
-      dispatcher,
-      completion,
-      reconciler,
+      connections,
+      cluster,
+      completion: this.#completion,
+      placements: new PlacementReports(resources, cluster),
       latency: this.latency,
       configs: this.deviceConfigs,
       diagnostics: this.deviceDiagnostics,
       signer
     })
-    this.#sweeper = new Sweeper(resources, fleet, dispatcher, completion, this.#outbox)
+    this.#upkeep = new Upkeep(resources, connections)
     resources.metrics.beforeRender(() => this.#gauges())
   }
 
@@ -83,27 +102,52 @@ export class Engine {
 
   async start(): Promise<void> {
     await this.resources.registry.devices.closeAllSessions()
-    await this.#sweeper.start()
-    await this.#dispatcher.start()
-    this.#reconciler.scheduleAll()
+    this.#upkeep.start()
+    await this.cluster.start()
+  }
+
+  /** Leaves scheduling to another replica; the devices that are connected here still are. */
+  standDown(): Promise<void> {
+    return this.cluster.standDown()
   }
 
   async stop(): Promise<void> {
-    await this.#sweeper.stop()
-    await this.#dispatcher.stop()
-    await this.#reconciler.idle()
+    await this.standDown()
+    await this.#upkeep.stop()
     await this.#outbox.idle()
+    await this.cluster.stop()
+  }
+
+  /** All that only the replica that schedules has, made anew for each term. */
+  #scheduler(fence: Fence): ActiveScheduler {
+    const { resources, cluster } = this
+    const fleet = new Fleet()
+    const dispatcher = new Dispatcher(resources, fleet)
+    const reconciler = new DeploymentReconciler(resources, {
+      fleet,
+      benchmarks: this.#benchmarks,
+      support: this.#support
+    })
+    const sweeper = new Sweeper(resources, {
+      fleet,
+      dispatcher,
+      completion: this.#completion,
+      outbox: this.#outbox,
+      earlyEnds: this.#earlyEnds
+    })
+    const forwardTo = (replica: string) => cluster.toHolder.bind(cluster, replica)
+    return new ActiveScheduler(resources, fence, { fleet, dispatcher, reconciler, sweeper, forwardTo, questions: {} })
   }
 
   cancelJob(id: string): Promise<boolean> {
-    return this.#sweeper.cancel(id)
+    return this.#earlyEnds.cancel(id)
   }
 
   async createDeployment(request: DeploymentRequest): Promise<Deployment> {
     await this.resources.registry.models.getVersion(request.model, request.version)
     const deployment = await this.resources.registry.deployments.create(request)
-    this.submission.forgetServing()
-    this.#reconciler.schedule(deployment.name)
+    this.#servingChanged()
+    this.cluster.tell({ type: 'reconcile', deployment: deployment.name })
     return deployment
   }
 
@@ -111,27 +155,16 @@ export class Engine {
   async deleteDeployment(name: string): Promise<void> {
     const { devices } = await this.resources.registry.deployments.get(name)
     await this.resources.registry.deployments.delete(name)
-    this.submission.forgetServing()
-    await this.#sweeper.failJobsOf(name)
-    this.#dispatcher.forgetPool(deploymentPool(name))
+    this.#servingChanged()
+    await this.#earlyEnds.failJobsOf(name)
+    const placed = devices.map(({ device }) => device)
+    this.cluster.tell({ type: 'deployment-deleted', deployment: name, devices: placed })
     await this.resources.queue.removePool(deploymentPool(name))
-    for (const { device } of devices) {
-      this.#fleet.setReady(device, name, null)
-      await this.#reconciler.sendDesired(device)
-    }
   }
 
   async setDeviceState(id: string, change: 'cordon' | 'uncordon' | 'drain' | 'revoke'): Promise<Device> {
     const device = await this.resources.registry.devices.setState(id, change)
-    const session = this.#fleet.get(device.id)
-    if (session !== undefined) {
-      this.#fleet.change(device.id, { accepts: change === 'uncordon' })
-      if (change === 'revoke') {
-        session.link.send({ type: 'refused', code: 'device-revoked', detail: 'An operator revoked this device' })
-        session.link.close('revoked')
-      }
-    }
-    if (change === 'uncordon') this.#dispatcher.wakeAll()
+    await this.#heed(device.id)
     return device
   }
 
@@ -141,14 +174,25 @@ export class Engine {
     const placed = device.models.find((model) => deployment === undefined || model.deployment === deployment)
     if (placed === undefined)
       throw new SkerryError('device-state', `Device ${device.name} serves nothing that could be benchmarked`)
-    return this.#reconciler.submitBenchmark(device.id, placed.deployment, placed.variant)
+    return this.#benchmarks.submit(device.id, placed.deployment, placed.variant)
   }
 
   /** Labels decide placements and dispatch, so both look again. */
   async deviceChanged(device: Device): Promise<void> {
-    this.#fleet.change(device.id, { labels: device.labels })
-    this.#reconciler.scheduleAll()
-    this.#dispatcher.wakeAll()
+    await this.#heed(device.id)
+    this.#reconcile()
+  }
+
+  /** Resolves once the scheduler goes by what Postgres says of the device now. A scheduler that begins later does anyway. */
+  async #heed(deviceId: string): Promise<void> {
+    await this.cluster
+      .ask('device-changed', deviceId)
+      .catch((error) => this.resources.log.warn({ err: error, device: deviceId }, 'the scheduler was not told at once'))
+  }
+
+  #servingChanged(): void {
+    this.submission.forgetServing()
+    this.cluster.broadcast({ type: 'serving-changed' })
   }
 
   async #onBenchmark(row: JobRow, frame: ResultFrame): Promise<void> {
@@ -157,7 +201,8 @@ export class Engine {
   }
 
   #onEnded({ id, kind, state }: { id: string; kind: string; state: string }): void {
-    if (kind === 'conversion' && state === 'succeeded') this.#reconciler.scheduleAll()
+    this.cluster.ended(id)
+    if (kind === 'conversion' && state === 'succeeded') this.#reconcile()
     if (kind !== 'benchmark') return
     void this.#afterBenchmark(id, state).catch((error) =>
       this.resources.log.error({ err: error, job: id }, 'a benchmark could not be followed up')
@@ -170,19 +215,25 @@ export class Engine {
       const row = rows[0]
       const work = row?.payload as Extract<WorkPayload, { kind: 'benchmark' }> | undefined
       if (row?.target_device_id && work !== undefined && row.error?.code !== 'deployment-deleted')
-        this.#reconciler.benchmarkFailed(
-          row.target_device_id,
-          work.artifact,
-          work.runtime,
-          row.error?.message ?? 'unknown'
-        )
+        this.cluster.tell({
+          type: 'benchmark-failed',
+          deviceId: row.target_device_id,
+          artifact: work.artifact,
+          runtime: work.runtime,
+          reason: row.error?.message ?? 'unknown'
+        })
     }
-    this.#reconciler.scheduleAll()
+    this.#reconcile()
+  }
+
+  #reconcile(): void {
+    this.cluster.tell({ type: 'reconcile', deployment: null })
   }
 
   async #gauges(): Promise<void> {
     const { metrics, registry } = this.resources
-    metrics.websocketSessions.set(this.#fleet.size)
+    metrics.websocketSessions.set(this.#connections.size)
+    metrics.schedulerTerm.set(this.cluster.term)
     metrics.devices.reset()
     for (const [state, count] of await registry.devices.countByState()) metrics.devices.set({ state }, count)
     metrics.jobsQueued.reset()

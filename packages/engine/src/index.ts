@@ -1,3 +1,4 @@
+export type { ClusterMessage } from './cluster/messages.ts'
 export type { DeviceLink, Fleet, FleetListener, Release, Session } from './devices/fleet.ts'
 export type { Hello, Sessions } from './devices/sessions.ts'
 export { Engine } from './engine.ts'

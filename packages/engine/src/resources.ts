@@ -1,7 +1,8 @@
 import type { BlobStore } from '@skerry/blobs'
-import type { JobQueue } from '@skerry/queue'
+import type { JobQueue, ReplicaBus } from '@skerry/queue'
 import type { Registry } from '@skerry/registry'
 import type { Metrics } from '@skerry/telemetry'
+import type { ClusterMessage } from './cluster/messages.ts'
 
 export type Logger = {
   debug(fields: object, message: string): void
@@ -14,6 +15,8 @@ export type Logger = {
 export type EngineResources = {
   registry: Registry
   queue: JobQueue
+  /** Its id is this replica's. */
+  bus: ReplicaBus<ClusterMessage>
   blobs: BlobStore
   metrics: Metrics
   log: Logger

@@ -1,1 +1,2 @@
 export * from './job-queue.ts'
+export * from './replica-bus.ts'

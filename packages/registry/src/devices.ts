@@ -15,6 +15,7 @@ import type { Connection } from './connection.ts'
 import type { DeviceModel, PlacementModel } from './generated/models.ts'
 import { isUuid, newId, newSecret, secretHash } from './ids.ts'
 import { decodePageToken, type PageOf, toPage } from './paging.ts'
+import { REPLICA_STALE_MS } from './replicas.ts'
 
 export type NewDevice = {
   name: string
@@ -24,7 +25,8 @@ export type NewDevice = {
   slots: Slots
   facts: DeviceFacts
 }
-export type OpenedSession = { session: number; httpToken: string }
+/** `before`: the replica that held its last session, where that is still thought to be open. */
+export type OpenedSession = { session: number; httpToken: string; before: string | null }
 
 /** What the scheduler needs of a device. */
 export type DeviceRecord = {
@@ -36,6 +38,7 @@ export type DeviceRecord = {
   slots: Slots
   cordoned: boolean
   connected: boolean
+  revoked: boolean
 }
 
 const stateOf = (row: DeviceModel): DeviceState => {
@@ -78,7 +81,8 @@ const toRecord = (row: DeviceModel): DeviceRecord => ({
   facts: row.facts as unknown as DeviceFacts,
   slots: { infer: row.inferSlots, convert: row.convertSlots },
   cordoned: row.cordoned || row.draining,
-  connected: row.connected
+  connected: row.connected,
+  revoked: row.revokedAt !== null
 })
 
 const STATE_WHERE: Record<DeviceState, object> = {
@@ -126,14 +130,16 @@ export class DeviceRegistry {
   }
 
   /** Starts the device's next session: whatever an older one still sends is void from here on. */
-  async openSession(id: string, slots: Slots, facts: DeviceFacts): Promise<OpenedSession> {
+  async openSession(id: string, slots: Slots, facts: DeviceFacts, replicaId: string): Promise<OpenedSession> {
     const httpToken = newSecret('session')
+    const before = await this.holder(id)
     const row = await this.#db.prisma.device.update({
       where: { id },
       data: {
         session: { increment: 1 },
         httpTokenHash: secretHash(httpToken),
         connected: true,
+        replicaId,
         facts,
         inferSlots: slots.infer,
         convertSlots: slots.convert,
@@ -141,7 +147,7 @@ export class DeviceRegistry {
       },
       select: { session: true }
     })
-    return { session: row.session, httpToken }
+    return { session: row.session, httpToken, before }
   }
 
   /** What a device says of itself within its session. */
@@ -161,12 +167,19 @@ export class DeviceRegistry {
     return count === 1
   }
 
-  /** At start no socket is open here, whatever the rows of the last run say. */
+  /** The replica that holds a device's socket; null while it is away. */
+  async holder(id: string): Promise<string | null> {
+    const row = await this.#db.prisma.device.findUnique({ where: { id }, select: { connected: true, replicaId: true } })
+    return row?.connected === true ? row.replicaId : null
+  }
+
+  /** At start: no socket is open but at replicas that live, whatever the rows of earlier runs say. */
   async closeAllSessions(): Promise<void> {
-    await this.#db.prisma.device.updateMany({
-      where: { connected: true },
-      data: { connected: false, httpTokenHash: null }
-    })
+    await this.#db.pool.query(
+      `UPDATE devices SET connected = false, http_token_hash = NULL WHERE connected AND (replica_id IS NULL
+         OR replica_id NOT IN (SELECT id FROM replicas WHERE seen_at > now() - $1::int * interval '1 millisecond'))`,
+      [REPLICA_STALE_MS]
+    )
   }
 
   async findByHttpToken(token: string): Promise<string | null> {
@@ -218,6 +231,10 @@ export class DeviceRegistry {
 
   async allRecords(): Promise<DeviceRecord[]> {
     return (await this.#db.prisma.device.findMany({ where: { revokedAt: null } })).map(toRecord)
+  }
+
+  async records(ids: string[]): Promise<DeviceRecord[]> {
+    return (await this.#db.prisma.device.findMany({ where: { id: { in: ids } } })).map(toRecord)
   }
 
   async record(id: string): Promise<DeviceRecord> {

@@ -8,6 +8,7 @@ import { IdempotencyRegistry } from './idempotency.ts'
 import { KnownConversions } from './known-conversions.ts'
 import { MeasurementRegistry } from './measurements.ts'
 import { ModelRegistry } from './models.ts'
+import { ReplicaRegistry } from './replicas.ts'
 
 export type { ApiKeyIdentity } from './access.ts'
 export type { PlacementWrite } from './deployments.ts'
@@ -24,6 +25,7 @@ export type { KnownConversion } from './known-conversions.ts'
 export type { LatencySeries } from './measurements.ts'
 export type { NewVariant, NewVersion } from './models.ts'
 export type { PageOf } from './paging.ts'
+export { type Fence, REPLICA_STALE_MS } from './replicas.ts'
 
 /** Everything that Postgres holds. Job statements are functions on `pool`. */
 export type Registry = {
@@ -37,6 +39,7 @@ export type Registry = {
   deployments: DeploymentRegistry
   measurements: MeasurementRegistry
   idempotency: IdempotencyRegistry
+  replicas: ReplicaRegistry
   ping(): Promise<void>
   close(): Promise<void>
 }
@@ -54,6 +57,7 @@ export function openRegistry(options: ConnectionOptions): Registry {
     deployments: new DeploymentRegistry(db),
     measurements: new MeasurementRegistry(db),
     idempotency: new IdempotencyRegistry(db),
+    replicas: new ReplicaRegistry(db),
     async ping() {
       await db.pool.query('SELECT 1')
     },

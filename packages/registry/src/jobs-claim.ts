@@ -1,6 +1,7 @@
 import type { JobProgress, Labels } from '@skerry/contracts'
 import type pg from 'pg'
 import type { JobRow, QueuedJob } from './job-record.ts'
+import type { Fence } from './replicas.ts'
 
 export type Claim = {
   id: string
@@ -14,9 +15,10 @@ export type Claim = {
 
 /**
  * Gives queued jobs to devices. Only the rows that were still queued in this epoch, and not past their expiry, come back:
- * whatever BullMQ delivered twice or too late is dropped here.
+ * whatever BullMQ delivered twice or too late is dropped here. None at all when the caller no longer schedules: one that was
+ * paused must not give out slots that its successor gives out.
  */
-export async function claimJobs(pool: pg.Pool, claims: Claim[]): Promise<JobRow[]> {
+export async function claimJobs(pool: pg.Pool, claims: Claim[], fence: Fence): Promise<JobRow[]> {
   const { rows } = await pool.query<JobRow>(
     `UPDATE jobs SET state = 'running', device_id = c.device_id, session = c.session, variant = c.variant,
        runtime = c.runtime, started_at = now(), lease_expires_at = now() + c.lease_ms * interval '1 millisecond',
@@ -24,6 +26,7 @@ export async function claimJobs(pool: pg.Pool, claims: Claim[]): Promise<JobRow[
      FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::int[], $5::text[], $6::text[], $7::int[])
        AS c(id, epoch, device_id, session, variant, runtime, lease_ms)
      WHERE jobs.id = c.id AND jobs.epoch = c.epoch AND jobs.state = 'queued' AND jobs.expires_at > now()
+       AND EXISTS (SELECT FROM scheduler_leases WHERE domain = $8 AND holder = $9 AND term = $10 AND expires_at > now())
      RETURNING jobs.*`,
     [
       claims.map((c) => c.id),
@@ -32,7 +35,10 @@ export async function claimJobs(pool: pg.Pool, claims: Claim[]): Promise<JobRow[
       claims.map((c) => c.session),
       claims.map((c) => c.variant),
       claims.map((c) => c.runtime),
-      claims.map((c) => c.leaseMs)
+      claims.map((c) => c.leaseMs),
+      fence.domain,
+      fence.holder,
+      fence.term
     ]
   )
   return rows
@@ -57,19 +63,29 @@ export async function loadWaiting(pool: pg.Pool, jobs: Pick<QueuedJob, 'id' | 'e
   return rows
 }
 
-/** Holds the leases of all jobs that run on devices with a live session. */
+export type RunningRef = { jobId: string; epoch: number; deviceId: string; session: number }
+
+/** Holds the leases of jobs that are known to have reached their devices, whose sessions live. */
 export async function renewLeases(
   pool: pg.Pool,
-  sessions: { deviceId: string; session: number }[],
+  running: RunningRef[],
   inferenceLeaseMs: number,
   conversionLeaseMs: number
 ): Promise<void> {
-  if (sessions.length === 0) return
+  if (running.length === 0) return
   await pool.query(
     `UPDATE jobs SET lease_expires_at = now() + (CASE WHEN kind = 'conversion' THEN $4::int ELSE $3::int END) * interval '1 millisecond'
-     FROM unnest($1::uuid[], $2::int[]) AS s(device_id, session)
-     WHERE jobs.state = 'running' AND jobs.device_id = s.device_id AND jobs.session = s.session`,
-    [sessions.map((s) => s.deviceId), sessions.map((s) => s.session), inferenceLeaseMs, conversionLeaseMs]
+     FROM unnest($1::uuid[], $2::int[], $5::uuid[], $6::int[]) AS r(device_id, session, id, epoch)
+     WHERE jobs.id = r.id AND jobs.epoch = r.epoch AND jobs.state = 'running' AND jobs.device_id = r.device_id
+       AND jobs.session = r.session`,
+    [
+      running.map((r) => r.deviceId),
+      running.map((r) => r.session),
+      inferenceLeaseMs,
+      conversionLeaseMs,
+      running.map((r) => r.jobId),
+      running.map((r) => r.epoch)
+    ]
   )
 }
 

@@ -9,6 +9,9 @@ export type Metrics = {
   devices: Gauge<'state'>
   websocketSessions: Gauge
   jobsQueued: Gauge<'kind'>
+  /** 1 at the replica that schedules. */
+  scheduling: Gauge
+  schedulerTerm: Gauge
   /** Jobs that ended, by the state they ended in. */
   jobs: Counter<'kind' | 'state'>
   jobAttemptsRequeued: Counter<'kind' | 'reason'>
@@ -42,6 +45,8 @@ export function createMetrics(): Metrics {
     devices: gauge('devices', 'Enrolled devices by state', 'state'),
     websocketSessions: gauge('websocket_sessions', 'Agents connected to this replica'),
     jobsQueued: gauge('jobs_queued', 'Jobs that wait to be claimed', 'kind'),
+    scheduling: gauge('scheduling', '1 at the replica that schedules, 0 at one that stands by'),
+    schedulerTerm: gauge('scheduler_term', 'Takeovers of scheduling so far, as this replica knows'),
     jobs: counter('jobs_total', 'Jobs that ended, by the state they ended in', 'kind', 'state'),
     jobAttemptsRequeued: counter(
       'job_attempts_requeued_total',

@@ -22,7 +22,8 @@ export default async function health(app: FastifyInstance, { engine }: { engine:
         throw new SkerryError('unavailable', `${name} does not answer: ${cause.message}`)
       })
     await Promise.all([check('Postgres', registry.ping()), check('Valkey', queue.ping())])
-    return { status: 'ready' }
+    const { id, isScheduling, schedulerId } = engine.cluster
+    return { status: 'ready', replica: id, role: isScheduling ? 'scheduler' : 'standby', scheduler: schedulerId }
   })
 
   app.get('/metrics', { schema: { summary: 'Prometheus', tags: ['health'] } }, async (_, reply) =>

@@ -1,22 +1,15 @@
-import {
-  DEFAULT_TTL_MS,
-  type Deployment,
-  type DeploymentPhase,
-  type DesiredArtifact,
-  type PlacementFrame,
-  type RuntimeName,
-  type Variant
-} from '@skerry/contracts'
-import { type DeviceRecord, openBenchmarks, type PlacementWrite, type Submitted } from '@skerry/registry'
-import { chooseVariant, matchesSelector, type OperatorSupport, type VariantCandidate } from '@skerry/scheduler'
-import type { Static } from 'typebox'
-import type { Fleet, Session } from '../devices/fleet.ts'
-import { type Dispatcher, deploymentPool, devicePool } from '../jobs/dispatcher.ts'
-import type { Submission } from '../jobs/submission.ts'
+import type { Deployment, DeploymentPhase, Variant } from '@skerry/contracts'
+import type { DeviceRecord, PlacementWrite } from '@skerry/registry'
+import { chooseVariant, matchesSelector, type OperatorSupport } from '@skerry/scheduler'
+import type { Fleet } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
+import type { Benchmarks } from './benchmarks.ts'
+import { desiredFor } from './desired.ts'
 
-export const BENCHMARK_WARMUP_RUNS = 10
-export const BENCHMARK_RUNS = 50
+type DeploymentDevice = Deployment['devices'][number]
+
+/** A decision older than this was in Postgres before the device's connection was made. */
+const SETTLED_AFTER_MS = 10_000
 
 /**
  * Brings each deployment's placements to what its variants, its devices and their measurements say now.
@@ -28,27 +21,26 @@ export const BENCHMARK_RUNS = 50
 export class DeploymentReconciler {
   readonly #resources: EngineResources
   readonly #fleet: Fleet
-  readonly #dispatcher: Dispatcher
-  readonly #submission: Submission
+  readonly #benchmarks: Benchmarks
   readonly #support: OperatorSupport
   /** Benchmarks that failed since this process started, by device, artifact and runtime: those candidates are out. */
   readonly #benchmarkFailures = new Map<string, string>()
+  /** When what a device should load was last read to be sent. */
+  readonly #desiredAtMs = new Map<string, number>()
   #due: Set<string> | null = null
   #running: Promise<void> | null = null
+  #stopped = false
 
-  constructor(
-    resources: EngineResources,
-    parts: { fleet: Fleet; dispatcher: Dispatcher; submission: Submission; support: OperatorSupport }
-  ) {
+  constructor(resources: EngineResources, parts: { fleet: Fleet; benchmarks: Benchmarks; support: OperatorSupport }) {
     this.#resources = resources
     this.#fleet = parts.fleet
-    this.#dispatcher = parts.dispatcher
-    this.#submission = parts.submission
+    this.#benchmarks = parts.benchmarks
     this.#support = parts.support
   }
 
   /** Reconciles this deployment soon; calls in between are joined. */
   schedule(deployment: string): void {
+    if (this.#stopped) return
     this.#due ??= new Set()
     this.#due.add(deployment)
     this.#running ??= this.#drain().finally(() => {
@@ -61,12 +53,13 @@ export class DeploymentReconciler {
     this.schedule('*')
   }
 
-  async idle(): Promise<void> {
+  async stop(): Promise<void> {
+    this.#stopped = true
     await this.#running
   }
 
   async #drain(): Promise<void> {
-    while (this.#due !== null) {
+    while (this.#due !== null && !this.#stopped) {
       const due: Set<string> = this.#due
       this.#due = null
       try {
@@ -82,6 +75,7 @@ export class DeploymentReconciler {
     const { registry } = this.#resources
     const variants = await registry.models.variants(deployment.model, deployment.version)
     for (const device of await registry.devices.allRecords()) {
+      if (this.#stopped) return
       const placed = deployment.devices.find((placement) => placement.device === device.id)
       if (!device.capabilities.includes('infer') || !matchesSelector(deployment.selector, device.labels)) {
         if (placed !== undefined) await registry.deployments.removePlacement(deployment.name, device.id)
@@ -121,7 +115,7 @@ export class DeploymentReconciler {
     const empty = { deployment: deployment.name, deviceId: device.id, variant: null, artifact: null, runtime: null }
     if (choice.kind === 'ineligible') return { ...empty, state: 'ineligible', reason: choice.reason }
     if (choice.kind === 'measure') {
-      await this.#benchmark(deployment, device, choice.candidates)
+      await this.#benchmarks.request(deployment, device.id, choice.candidates)
       const names = choice.candidates.map((candidate) => candidate.variant).join(', ')
       const reason = device.connected
         ? `equally accurate variants are being timed on this device: ${names}`
@@ -141,98 +135,53 @@ export class DeploymentReconciler {
     }
   }
 
-  async #benchmark(deployment: Deployment, device: DeviceRecord, candidates: VariantCandidate[]): Promise<void> {
-    const open = await openBenchmarks(this.#resources.registry.pool, device.id)
-    for (const { variant, artifact, runtime } of candidates)
-      if (!open.some((job) => job.artifact === artifact && job.runtime === runtime.name))
-        await this.#insertBenchmark(deployment, device.id, variant, runtime.name)
-  }
-
-  /** Times a variant of a deployment on a device that serves it. */
-  async submitBenchmark(deviceId: string, name: string, variant: string): Promise<Submitted> {
-    const deployment = await this.#resources.registry.deployments.get(name)
-    const placement = deployment.devices.find((entry) => entry.device === deviceId)
-    return this.#insertBenchmark(deployment, deviceId, variant, placement?.runtime ?? 'litert')
-  }
-
-  async #insertBenchmark(
-    deployment: Deployment,
-    deviceId: string,
-    variant: string,
-    runtime: string
-  ): Promise<Submitted> {
-    const { model, version } = deployment
-    const { manifest, signature, sha256 } = await this.#resources.registry.models.variant(model, version, variant)
-    const warmupRuns = BENCHMARK_WARMUP_RUNS
-    const runs = BENCHMARK_RUNS
-    return this.#submission.insert({
-      kind: 'benchmark',
-      pool: devicePool(deviceId),
-      priority: 50,
-      model,
-      version,
-      deployment: deployment.name,
-      payload: { kind: 'benchmark', artifact: sha256, runtime, manifest, signature, warmupRuns, runs },
-      inputs: null,
-      targetDeviceId: deviceId,
-      selector: {},
-      maxAttempts: 3,
-      ttlMs: DEFAULT_TTL_MS,
-      idempotencyKey: null,
-      requestHash: null
-    })
-  }
-
   /** A benchmark ended without a figure: its variant is not a candidate on that device any more. */
   benchmarkFailed(deviceId: string, artifact: string, runtime: string, reason: string): void {
     this.#benchmarkFailures.set(`${deviceId} ${artifact} ${runtime}`, `its benchmark on this device failed: ${reason}`)
   }
 
-  /** Everything that should be loaded on a device, over all deployments. */
-  async desiredFor(deviceId: string): Promise<DesiredArtifact[]> {
-    const desired: DesiredArtifact[] = []
-    for (const deployment of await this.#resources.registry.deployments.all()) {
-      const placement = deployment.devices.find((entry) => entry.device === deviceId)
-      if (placement === undefined || placement.variant === null || placement.artifact === null) continue
-      const { registry } = this.#resources
-      const variant = await registry.models.variant(deployment.model, deployment.version, placement.variant)
-      if (variant.manifest === undefined || variant.signature === undefined || variant.sha256 !== placement.artifact)
-        continue
-      desired.push({
-        deployment: deployment.name,
-        artifact: placement.artifact,
-        runtime: placement.runtime as RuntimeName,
-        manifest: variant.manifest,
-        signature: variant.signature
-      })
-    }
-    return desired
-  }
-
   async sendDesired(deviceId: string): Promise<void> {
-    const session = this.#fleet.get(deviceId)
-    if (session !== undefined) session.link.send({ type: 'desired', artifacts: await this.desiredFor(deviceId) })
+    this.#desiredAtMs.set(deviceId, this.#resources.nowMs())
+    const artifacts = await desiredFor(this.#resources.registry, deviceId)
+    this.#fleet.get(deviceId)?.link.send({ type: 'desired', artifacts })
   }
 
-  /** What a device says about an artifact; reports about one it should no longer hold change nothing. */
-  async onReport(session: Session, frame: Static<typeof PlacementFrame>): Promise<void> {
-    const { registry, log } = this.#resources
-    const { deployment, artifact, state, reason } = frame
-    const current = await registry.deployments.reportPlacement(deployment, session.deviceId, artifact, state, reason)
-    if (!current) return
-    if (state === 'failed') log.warn({ device: session.name, deployment, reason }, 'a placement failed')
-    if (state === 'ready') {
-      const placement = (await registry.deployments.get(deployment)).devices.find(
-        (entry) => entry.device === session.deviceId
+  /** Its replica read what the device should load; what was decided about then may have missed both. */
+  connected(deviceId: string): void {
+    const nowMs = this.#resources.nowMs()
+    for (const [id, atMs] of this.#desiredAtMs) if (nowMs - atMs > SETTLED_AFTER_MS) this.#desiredAtMs.delete(id)
+    if (this.#desiredAtMs.has(deviceId)) void this.sendDesired(deviceId).catch(this.#failed)
+  }
+
+  /** Holds what replicas say of devices against Postgres: what an earlier scheduler wrote may not have reached them. */
+  async verify(deviceIds: readonly string[]): Promise<void> {
+    if (deviceIds.length === 0) return
+    const asked = new Set(deviceIds)
+    const placed = new Map<string, Map<string, DeploymentDevice>>()
+    for (const { name, devices } of await this.#resources.registry.deployments.all())
+      for (const placement of devices)
+        if (asked.has(placement.device)) {
+          const of = placed.get(placement.device) ?? new Map<string, DeploymentDevice>()
+          placed.set(placement.device, of.set(name, placement))
+        }
+    for (const deviceId of asked) {
+      const placements = placed.get(deviceId) ?? new Map<string, DeploymentDevice>()
+      let settled = [...placements.values()].every(
+        ({ artifact, state }) => artifact === null || state === 'ready' || state === 'failed'
       )
-      if (placement?.variant && placement.runtime && placement.artifact === artifact) {
-        const { variant, runtime } = placement
-        this.#fleet.setReady(session.deviceId, deployment, { artifact, variant, runtime })
-        this.#dispatcher.wake(deploymentPool(deployment))
-        this.#dispatcher.wake(devicePool(session.deviceId))
+      for (const [deployment, { artifact, runtime }] of [...(this.#fleet.get(deviceId)?.ready ?? [])]) {
+        const placement = placements.get(deployment)
+        if (placement?.artifact === artifact && placement.runtime === runtime) continue
+        this.#fleet.setReady(deviceId, deployment, null)
+        settled = false
       }
-    } else this.#fleet.setReady(session.deviceId, deployment, null)
-    await this.#updatePhase(deployment)
+      if (!settled && !this.#stopped) await this.sendDesired(deviceId)
+    }
+  }
+
+  /** A device said something of an artifact of this deployment. */
+  reported(deployment: string): void {
+    void this.#updatePhase(deployment).catch(this.#failed)
   }
 
   /** Ready when every connected device that can serve it does, and at least one does. */
@@ -251,4 +200,7 @@ export class DeploymentReconciler {
     else if (devices.length > 0 && devices.every((entry) => entry.state === 'ineligible')) phase = 'failed'
     await this.#resources.registry.deployments.setPhase(name, phase)
   }
+
+  readonly #failed = (error: unknown): void =>
+    this.#resources.log.error({ err: error }, 'a device could not be told what to load')
 }

@@ -1,8 +1,7 @@
-import type { ConfigReport, DeviceConfigPatch, DeviceConfigState } from '@skerry/contracts'
+import type { ConfigReport, ControlFrame, DeviceConfigPatch, DeviceConfigState } from '@skerry/contracts'
+import type { Cluster } from '../cluster/cluster.ts'
 import type { EngineResources } from '../resources.ts'
-import type { Fleet, Session } from './fleet.ts'
-
-type State = DeviceConfigState & { deviceId: string }
+import type { Connection } from './connections.ts'
 
 /**
  * What operators set for devices: kept in the registry, sent at the start of each session and when it changes, and
@@ -10,11 +9,11 @@ type State = DeviceConfigState & { deviceId: string }
  */
 export class DeviceConfigs {
   readonly #resources: EngineResources
-  readonly #fleet: Fleet
+  readonly #cluster: Cluster
 
-  constructor(resources: EngineResources, fleet: Fleet) {
+  constructor(resources: EngineResources, cluster: Cluster) {
     this.#resources = resources
-    this.#fleet = fleet
+    this.#cluster = cluster
   }
 
   get(idOrName: string): Promise<DeviceConfigState> {
@@ -23,24 +22,28 @@ export class DeviceConfigs {
 
   async change(idOrName: string, patch: DeviceConfigPatch): Promise<DeviceConfigState> {
     const state = await this.#resources.registry.deviceConfigs.patch(idOrName, patch)
-    const session = this.#fleet.get(state.deviceId)
-    if (session !== undefined) this.#send(session, state)
+    const frame = frameOf(state)
+    if (frame !== null) {
+      const { deviceId } = state
+      await this.#cluster.toDevice(deviceId, { type: 'device-frame', deviceId, frame })
+    }
     return state
   }
 
   /** After the welcome. */
-  async begin(session: Session): Promise<void> {
-    this.#send(session, await this.#resources.registry.deviceConfigs.get(session.deviceId))
+  async begin({ deviceId, link }: Connection): Promise<void> {
+    const frame = frameOf(await this.#resources.registry.deviceConfigs.get(deviceId))
+    if (frame !== null) link.send(frame)
   }
 
-  async onReport(session: Session, { revision, applied, refused }: ConfigReport): Promise<void> {
+  async onReport({ deviceId, name }: Connection, { revision, applied, refused }: ConfigReport): Promise<void> {
     const { registry, nowMs, log } = this.#resources
-    await registry.deviceConfigs.report(session.deviceId, { revision, applied, refused }, new Date(nowMs()))
-    log.info({ device: session.name, revision, refused: refused.length }, 'a device answered its configuration')
+    await registry.deviceConfigs.report(deviceId, { revision, applied, refused }, new Date(nowMs()))
+    log.info({ device: name, revision, refused: refused.length }, 'a device answered its configuration')
   }
+}
 
-  #send({ link }: Session, { understood, revision, wanted }: State): void {
-    // Where nothing was ever set there is nothing to say; where all was taken back there is.
-    if (understood && revision > 0) link.send({ type: 'config', revision, config: wanted })
-  }
+/** Null where nothing was ever set, so that there is nothing to say; where all was taken back there is. */
+function frameOf({ understood, revision, wanted }: DeviceConfigState): ControlFrame | null {
+  return understood && revision > 0 ? { type: 'config', revision, config: wanted } : null
 }

@@ -3,7 +3,8 @@ import type { SchedulableDevice, ServedArtifact } from '@skerry/scheduler'
 
 /** One connection to a device's agent; the control plane's WebSocket behind it. */
 export interface DeviceLink {
-  send(frame: ControlFrame, body?: readonly Uint8Array[]): void
+  /** `claimedAtMs`: when the job of an `assign` was claimed, for its timings. */
+  send(frame: ControlFrame, body?: readonly Uint8Array[], claimedAtMs?: number): void
   close(reason: string): void
 }
 
@@ -11,6 +12,8 @@ export type Session = {
   deviceId: string
   name: string
   session: number
+  /** Which replica holds its socket. */
+  replicaId: string
   link: DeviceLink
   labels: Labels
   slots: Slots
@@ -23,7 +26,6 @@ export type Session = {
   running: Map<string, 'infer' | 'convert'>
   ready: Map<string, ServedArtifact>
   lastAssignedAtMs: number
-  lastHeardAtMs: number
 }
 
 /** A device is done with a job, so its slot is free: with what became of the attempt, and what it took there. */
@@ -55,11 +57,10 @@ type Change = Partial<Pick<Session, 'labels' | 'accepts' | 'refusing' | 'health'
 
 export const jobKey = (id: string, epoch: number): string => `${id}-${epoch}`
 
-/** The devices that are connected now, and their free slots: the scheduler's credits. */
+/** The devices that are connected now, to whichever replica, and their free slots: the scheduler's credits. */
 export class Fleet {
   readonly #sessions = new Map<string, Session>()
   readonly #listeners: FleetListener[] = []
-  readonly #unwritten = new Map<string, { health: DeviceHealth; seenAt: Date }>()
 
   listen(listener: FleetListener): void {
     this.#listeners.push(listener)
@@ -85,7 +86,9 @@ export class Fleet {
 
   /** Takes over the device; an older connection is closed, its frames are void. */
   connect(session: Session): void {
-    this.#sessions.get(session.deviceId)?.link.close('a newer connection of this device took over')
+    const before = this.#sessions.get(session.deviceId)
+    if (before !== undefined && before.link !== session.link)
+      before.link.close('a newer connection of this device took over')
     this.#sessions.set(session.deviceId, session)
     for (const listener of this.#listeners) listener.onConnected?.(session)
   }
@@ -112,8 +115,7 @@ export class Fleet {
   /** A device is done with a job. */
   released(release: Release): void {
     const session = this.#sessions.get(release.deviceId)
-    if (session === undefined) return
-    session.running.delete(release.key)
+    if (session?.running.delete(release.key) !== true) return
     for (const listener of this.#listeners) listener.onReleased?.(release)
     this.#credits(release.deviceId)
   }
@@ -142,20 +144,12 @@ export class Fleet {
   }
 
   /** Answers whether the device takes work again that it refused before. */
-  noteHealth(deviceId: string, health: DeviceHealth, nowMs: number): boolean {
-    this.#unwritten.set(deviceId, { health, seenAt: new Date(nowMs) })
+  noteHealth(deviceId: string, health: DeviceHealth): boolean {
     const session = this.#sessions.get(deviceId)
     if (session === undefined) return false
     const refused = session.refusing
     this.change(deviceId, { refusing: health.refusing !== undefined, health })
     return refused && !session.refusing
-  }
-
-  /** Heartbeats since the last call, for one write to Postgres. */
-  takeHealth(): { id: string; health: DeviceHealth; seenAt: Date }[] {
-    const batch = [...this.#unwritten].map(([id, entry]) => ({ id, ...entry }))
-    this.#unwritten.clear()
-    return batch
   }
 
   snapshot(): SchedulableDevice[] {

@@ -9,15 +9,17 @@ import {
 } from '@skerry/contracts'
 import { adoptRunning, writeProgress } from '@skerry/registry'
 import { slotKind } from '@skerry/scheduler'
-import type { DeploymentReconciler } from '../deployments/reconciler.ts'
+import type { Cluster } from '../cluster/cluster.ts'
+import { desiredFor } from '../deployments/desired.ts'
 import type { Completion } from '../jobs/completion.ts'
-import type { Dispatcher } from '../jobs/dispatcher.ts'
 import type { LatencyStore } from '../latency.ts'
 import type { ManifestSigner } from '../manifest-signer.ts'
 import type { EngineResources } from '../resources.ts'
+import { type Connection, type Connections, type Held, stateOf } from './connections.ts'
 import type { DeviceConfigs } from './device-configs.ts'
 import type { DeviceDiagnostics } from './device-diagnostics.ts'
-import { type DeviceLink, type Fleet, jobKey, type Session } from './fleet.ts'
+import { type DeviceLink, jobKey, type Release } from './fleet.ts'
+import type { PlacementReports } from './placement-reports.ts'
 
 export type Hello = {
   deviceId: string
@@ -28,17 +30,17 @@ export type Hello = {
 }
 
 /**
- * Devices' connections, after their key was proven.
+ * Devices' connections to this replica, after their key was proven. What the scheduler has to know is told to it.
  *
  *   hello --> session + 1 --> adopt what the device still holds, give back what it lost --> welcome, desired --> frames
  *   socket closed --> credits gone; running jobs wait for the device's next hello, or for their lease
  */
 export class Sessions {
   readonly #resources: EngineResources
-  readonly #fleet: Fleet
-  readonly #dispatcher: Dispatcher
+  readonly #connections: Connections
+  readonly #cluster: Cluster
   readonly #completion: Completion
-  readonly #reconciler: DeploymentReconciler
+  readonly #placements: PlacementReports
   readonly #latency: LatencyStore
   readonly #configs: DeviceConfigs
   readonly #diagnostics: DeviceDiagnostics
@@ -47,10 +49,10 @@ export class Sessions {
   constructor(
     resources: EngineResources,
     parts: {
-      fleet: Fleet
-      dispatcher: Dispatcher
+      connections: Connections
+      cluster: Cluster
       completion: Completion
-      reconciler: DeploymentReconciler
+      placements: PlacementReports
       latency: LatencyStore
       configs: DeviceConfigs
       diagnostics: DeviceDiagnostics
@@ -58,10 +60,10 @@ export class Sessions {
     }
   ) {
     this.#resources = resources
-    this.#fleet = parts.fleet
-    this.#dispatcher = parts.dispatcher
+    this.#connections = parts.connections
+    this.#cluster = parts.cluster
     this.#completion = parts.completion
-    this.#reconciler = parts.reconciler
+    this.#placements = parts.placements
     this.#latency = parts.latency
     this.#configs = parts.configs
     this.#diagnostics = parts.diagnostics
@@ -73,13 +75,16 @@ export class Sessions {
     const { registry, nowMs } = this.#resources
     const { capabilities } = await registry.devices.record(hello.deviceId)
     const slots = allowedSlots(capabilities, hello.slots)
-    const { session, httpToken } = await registry.devices.openSession(hello.deviceId, slots, hello.facts)
+    const opened = await registry.devices.openSession(hello.deviceId, slots, hello.facts, this.#cluster.id)
+    const { session, httpToken, before } = opened
+    if (before !== null) this.#cluster.supersede(before, hello.deviceId, session)
     const record = await registry.devices.record(hello.deviceId)
     const { kept, lost } = await adoptRunning(registry.pool, hello.deviceId, session, hello.holding)
     // What it holds keeps its slot busy, even a job that was given to another device meanwhile.
-    const running = new Map(hello.holding.map((ref) => [jobKey(ref.jobId, ref.epoch), 'infer' as 'infer' | 'convert']))
-    for (const row of kept) running.set(jobKey(row.id, row.epoch), slotKind(row.kind))
-    const entry: Session = {
+    const running = new Map<string, Held>()
+    for (const ref of hello.holding) running.set(jobKey(ref.jobId, ref.epoch), { ...ref, slot: 'infer' })
+    for (const { id, epoch, kind } of kept) running.set(jobKey(id, epoch), { jobId: id, epoch, slot: slotKind(kind) })
+    const entry: Connection = {
       deviceId: hello.deviceId,
       name: record.name,
       session,
@@ -87,11 +92,9 @@ export class Sessions {
       labels: record.labels,
       slots,
       accepts: !record.cordoned,
-      refusing: false,
       health: null,
       running,
       ready: new Map(),
-      lastAssignedAtMs: 0,
       lastHeardAtMs: nowMs()
     }
     link.send({
@@ -101,7 +104,7 @@ export class Sessions {
       heartbeatMs: HEARTBEAT_MS,
       controlPlanePublicKey: this.#signer.publicKeyBase64
     })
-    this.#fleet.connect(entry)
+    this.#connections.open(entry)
     const keptKeys = new Set(kept.map((row) => jobKey(row.id, row.epoch)))
     for (const ref of hello.holding)
       if (!keptKeys.has(jobKey(ref.jobId, ref.epoch))) link.send({ type: 'cancel', jobId: ref.jobId, epoch: ref.epoch })
@@ -115,40 +118,41 @@ export class Sessions {
     }
     // Before what it should serve, so that nothing is loaded twice.
     await this.#configs.begin(entry)
-    link.send({ type: 'desired', artifacts: await this.#reconciler.desiredFor(hello.deviceId) })
-    this.#reconciler.scheduleAll()
-    this.#dispatcher.wakeAll()
+    this.#cluster.tell({ type: 'connected', connection: stateOf(entry) })
+    link.send({ type: 'desired', artifacts: await desiredFor(registry, hello.deviceId) })
     this.#resources.log.info({ device: record.name, session, kept: kept.length, lost: lost.length }, 'device connected')
     return session
   }
 
   async close(deviceId: string, session: number): Promise<void> {
-    if (!this.#fleet.disconnect(deviceId, session)) return
+    if (!this.#connections.close(deviceId, session)) return
+    this.#cluster.tell({ type: 'disconnected', deviceId, session })
     await this.#resources.registry.devices.closeSession(deviceId, session)
     this.#resources.log.info({ device: deviceId, session }, 'device disconnected')
   }
 
   /** Any sign of life: a frame or a pong. */
   heard(deviceId: string, session: number): void {
-    const current = this.#fleet.current(deviceId, session)
+    const current = this.#connections.current(deviceId, session)
     if (current !== undefined) current.lastHeardAtMs = this.#resources.nowMs()
   }
 
   /** Frames of a session that is not the device's current one are void. */
   async onFrame(deviceId: string, session: number, frame: AgentFrame, body: Uint8Array): Promise<void> {
-    const current = this.#fleet.current(deviceId, session)
+    const current = this.#connections.current(deviceId, session)
     if (current === undefined) return
     current.lastHeardAtMs = this.#resources.nowMs()
     switch (frame.type) {
       case 'heartbeat':
-        if (this.#fleet.noteHealth(deviceId, frame.health, this.#resources.nowMs())) this.#dispatcher.wakeAll()
+        this.#connections.noteHealth(current, frame.health)
+        this.#cluster.tell({ type: 'health', deviceId, session, health: frame.health })
         return
       case 'latency':
         await this.#latency.add(deviceId, frame)
         current.link.send({ type: 'latency-ack', seq: frame.seq })
         return
       case 'placement':
-        await this.#reconciler.onReport(current, frame)
+        await this.#placements.onReport(current, frame)
         return
       case 'progress':
         await writeProgress(this.#resources.registry.pool, frame.jobId, frame.epoch, deviceId, frame.progress)
@@ -171,22 +175,25 @@ export class Sessions {
   }
 
   /** Other slots count at once; other runtimes may mean other placements. */
-  async #onFacts(current: Session, { slots, facts }: { slots: Slots; facts: DeviceFacts }): Promise<void> {
+  async #onFacts(current: Connection, { slots, facts }: { slots: Slots; facts: DeviceFacts }): Promise<void> {
     const { devices } = this.#resources.registry
-    const { capabilities } = await devices.record(current.deviceId)
-    this.#fleet.setSlots(current.deviceId, allowedSlots(capabilities, slots))
-    await devices.writeFacts(current.deviceId, current.slots, facts)
-    this.#reconciler.scheduleAll()
-    this.#dispatcher.wakeAll()
+    const { deviceId, session } = current
+    const { capabilities } = await devices.record(deviceId)
+    current.slots = allowedSlots(capabilities, slots)
+    await devices.writeFacts(deviceId, current.slots, facts)
+    this.#cluster.tell({ type: 'slots', deviceId, session, slots: current.slots })
   }
 
-  async #onResult(current: Session, frame: ResultFrame, body: Uint8Array): Promise<void> {
-    const { status, outcome } = await this.#completion.onResult(current.deviceId, frame, body)
-    const { deviceId } = current
+  async #onResult(current: Connection, frame: ResultFrame, body: Uint8Array): Promise<void> {
+    const { deviceId, session, running } = current
+    const { status, outcome } = await this.#completion.onResult(deviceId, frame, body)
+    const key = jobKey(frame.jobId, frame.epoch)
+    running.delete(key)
     const { inferenceMs, deviceMs } = frame.timings ?? {}
-    const took = inferenceMs === undefined || deviceMs === undefined ? {} : { inferenceMs, deviceMs }
-    this.#fleet.released({ deviceId, key: jobKey(frame.jobId, frame.epoch), outcome, ...took })
-    this.#dispatcher.pump()
+    const release: Release = { deviceId, key, outcome }
+    if (inferenceMs !== undefined) release.inferenceMs = inferenceMs
+    if (deviceMs !== undefined) release.deviceMs = deviceMs
+    this.#cluster.tell({ type: 'released', session, release })
     current.link.send({ type: 'ack', jobId: frame.jobId, epoch: frame.epoch, status })
   }
 }

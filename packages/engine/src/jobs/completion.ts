@@ -17,11 +17,10 @@ import {
   type StoredTensor
 } from '@skerry/registry'
 import { Batcher } from '../batcher.ts'
+import type { Connections } from '../devices/connections.ts'
 import { jobKey, type Release } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
-import type { InFlight } from './dispatcher.ts'
 import type { Outbox } from './outbox.ts'
-import type { JobWaiters } from './waiters.ts'
 
 export type AckStatus = 'accepted' | 'stale' | 'unknown'
 export type Applied = { status: AckStatus; outcome: Release['outcome'] }
@@ -45,22 +44,14 @@ export type ResultHandlers = {
 export class Completion {
   readonly #resources: EngineResources
   readonly #outbox: Outbox
-  readonly #waiters: JobWaiters
-  readonly #inFlight: Map<string, InFlight>
+  readonly #connections: Connections
   readonly #handlers: ResultHandlers
   readonly #ends: Batcher<JobEnd, JobKind | undefined>
 
-  constructor(
-    resources: EngineResources,
-    outbox: Outbox,
-    waiters: JobWaiters,
-    inFlight: Map<string, InFlight>,
-    handlers: ResultHandlers
-  ) {
+  constructor(resources: EngineResources, outbox: Outbox, connections: Connections, handlers: ResultHandlers) {
     this.#resources = resources
     this.#outbox = outbox
-    this.#waiters = waiters
-    this.#inFlight = inFlight
+    this.#connections = connections
     this.#handlers = handlers
     this.#ends = new Batcher(async (ends) => {
       const done = await endJobs(resources.registry.pool, ends)
@@ -73,7 +64,6 @@ export class Completion {
       frame.error !== undefined
         ? await this.#onError(deviceId, frame, frame.error)
         : await this.#onSuccess(deviceId, frame, body)
-    this.#inFlight.delete(jobKey(frame.jobId, frame.epoch))
     if (status !== 'accepted') this.#resources.metrics.staleResultsDropped.inc()
     return { status, outcome: status === 'accepted' ? outcomeOf(frame) : 'void' }
   }
@@ -81,7 +71,6 @@ export class Completion {
   /** Gives a running job back to the queue, or ends it when it was tried often enough. True when it was still running. */
   async giveBack(requeue: Requeue, kind: string): Promise<boolean> {
     const outcome = await requeueJob(this.#resources.registry.pool, requeue)
-    this.#inFlight.delete(jobKey(requeue.id, requeue.epoch))
     if (outcome === null) return false
     if (outcome.state === 'queued') {
       this.#resources.metrics.jobAttemptsRequeued.inc({ kind, reason: requeue.error.code })
@@ -93,7 +82,6 @@ export class Completion {
   ended(row: { id: string; kind: string; state: string }): void {
     this.#resources.metrics.jobs.inc({ kind: row.kind, state: row.state })
     this.#handlers.ended(row)
-    this.#waiters.ended(row.id)
   }
 
   async #onError(deviceId: string, frame: ResultFrame, error: NonNullable<ResultFrame['error']>): Promise<AckStatus> {
@@ -129,7 +117,7 @@ export class Completion {
     state: 'succeeded' | 'failed',
     outcome: Pick<JobEnd, 'result' | 'outputs' | 'error'>
   ): Promise<AckStatus> {
-    const timings = this.#timings(frame)
+    const timings = this.#timings(deviceId, frame)
     const runtime = frame.runtime ?? null
     const kind = await this.#ends.submit({
       id: frame.jobId,
@@ -149,15 +137,16 @@ export class Completion {
     return 'accepted'
   }
 
-  #timings(frame: ResultFrame): AttemptTimings {
-    const sent = this.#inFlight.get(jobKey(frame.jobId, frame.epoch))
+  #timings(deviceId: string, frame: ResultFrame): AttemptTimings {
+    const { sentAtMs, dispatchMs } =
+      this.#connections.get(deviceId)?.running.get(jobKey(frame.jobId, frame.epoch)) ?? {}
     const device = frame.timings ?? {}
-    // After a restart of the control plane nobody knows when the frame was sent.
-    if (sent === undefined) return device
-    const roundTripMs = this.#resources.nowMs() - sent.sentAtMs
+    // After the device connected anew nobody knows when the frame was sent.
+    if (sentAtMs === undefined) return device
+    const roundTripMs = this.#resources.nowMs() - sentAtMs
     return {
       ...device,
-      dispatchMs: sent.sentAtMs - sent.claimedAtMs,
+      ...(dispatchMs === undefined ? {} : { dispatchMs }),
       transportMs: Math.max(0, roundTripMs - (frame.timings?.deviceMs ?? 0))
     }
   }

@@ -2,6 +2,7 @@ import { CONVERSION_LEASE_MS, type ControlFrame, INFERENCE_LEASE_MS } from '@ske
 import {
   type Claim,
   claimJobs,
+  type Fence,
   type InferencePayload,
   type JobRow,
   loadWaiting,
@@ -45,14 +46,17 @@ export class Dispatcher {
   #again = false
   #timer: NodeJS.Timeout | undefined
   #stopped = true
+  #fence: Fence | null = null
 
   constructor(resources: EngineResources, fleet: Fleet) {
     this.#resources = resources
     this.#fleet = fleet
   }
 
-  async start(): Promise<void> {
+  /** Claims nothing once `fence` no longer holds. */
+  async start(fence: Fence): Promise<void> {
     this.#stopped = false
+    this.#fence = fence
     for (const pool of await openPools(this.#resources.registry.pool)) this.#pools.add(pool)
     // A wake-up can be lost with a connection; the slow poll is the net below it.
     this.#timer = setInterval(() => this.wakeAll(), POLL_MS)
@@ -190,9 +194,10 @@ export class Dispatcher {
         leaseMs: assignment.job.kind === 'conversion' ? CONVERSION_LEASE_MS : INFERENCE_LEASE_MS
       })
     }
+    if (this.#fence === null) throw new Error('the dispatcher was not started')
     let rows: JobRow[]
     try {
-      rows = await claimJobs(this.#resources.registry.pool, claims)
+      rows = await claimJobs(this.#resources.registry.pool, claims, this.#fence)
     } catch (error) {
       for (const [key, { deviceId }] of taken) this.#fleet.release(deviceId, key)
       throw error
@@ -216,7 +221,7 @@ export class Dispatcher {
     // The device left between claim and frame: its lease, or its next hello, brings the job back.
     if (session === undefined) return
     const { work, body } = this.#work(row, assignment)
-    session.link.send({ type: 'assign', jobId: row.id, epoch: row.epoch, work }, body)
+    session.link.send({ type: 'assign', jobId: row.id, epoch: row.epoch, work }, body, claimedAtMs)
     const sentAtMs = this.#resources.nowMs()
     this.inFlight.set(jobKey(row.id, row.epoch), { claimedAtMs, sentAtMs })
     this.#resources.metrics.queueMs.observe(

@@ -1,87 +1,74 @@
-import { CONVERSION_LEASE_MS, INFERENCE_LEASE_MS, OFFLINE_AFTER_MS } from '@skerry/contracts'
+import { CONVERSION_LEASE_MS, INFERENCE_LEASE_MS } from '@skerry/contracts'
 import {
-  cancelJob,
   dueForQueue,
   type EndedEarly,
   expireJobs,
-  failDeployment,
   graceLeases,
   leaseExpired,
   openPools,
   type QueuedJob,
   queuedAfter,
-  renewLeases,
   retire
 } from '@skerry/registry'
 import { type Fleet, jobKey } from '../devices/fleet.ts'
+import { RepeatingTasks } from '../repeating-tasks.ts'
 import type { EngineResources } from '../resources.ts'
 import type { Completion } from './completion.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import type { EarlyEnds } from './early-ends.ts'
 import type { Outbox } from './outbox.ts'
 
 const PAGE = 2_000
 /** Younger rows are on their way through the outbox. */
 const DUE_AFTER_MS = 2_000
 
-/** Sees to it that every job ends, whoever died: expiry, leases, and rows that BullMQ does not know. */
+/**
+ * Sees to it that every job ends, whoever died: expiry, leases, and rows that BullMQ does not know. At the replica that
+ * schedules, for all.
+ */
 export class Sweeper {
   readonly #resources: EngineResources
   readonly #fleet: Fleet
   readonly #dispatcher: Dispatcher
   readonly #completion: Completion
   readonly #outbox: Outbox
-  readonly #timers: NodeJS.Timeout[] = []
-  readonly #running = new Set<Promise<void>>()
+  readonly #earlyEnds: EarlyEnds
+  readonly #tasks: RepeatingTasks
 
   constructor(
     resources: EngineResources,
-    fleet: Fleet,
-    dispatcher: Dispatcher,
-    completion: Completion,
-    outbox: Outbox
+    parts: { fleet: Fleet; dispatcher: Dispatcher; completion: Completion; outbox: Outbox; earlyEnds: EarlyEnds }
   ) {
     this.#resources = resources
-    this.#fleet = fleet
-    this.#dispatcher = dispatcher
-    this.#completion = completion
-    this.#outbox = outbox
+    this.#fleet = parts.fleet
+    this.#dispatcher = parts.dispatcher
+    this.#completion = parts.completion
+    this.#outbox = parts.outbox
+    this.#earlyEnds = parts.earlyEnds
+    this.#tasks = new RepeatingTasks(resources.log)
   }
 
-  /** Before the dispatcher starts: what the last run left half-way is put right. */
-  async start(): Promise<void> {
+  /** Before the dispatcher starts: what was left half-way is put right. `alone`: no other replica lives. */
+  async start(alone: boolean, onReplicasGone: (replicas: string[]) => void): Promise<void> {
     const { registry, queue } = this.#resources
-    await graceLeases(registry.pool, INFERENCE_LEASE_MS, CONVERSION_LEASE_MS)
+    // Where others live, they held the leases of what runs on their devices.
+    if (alone) await graceLeases(registry.pool, INFERENCE_LEASE_MS, CONVERSION_LEASE_MS)
     for (const pool of await openPools(registry.pool)) await queue.dropUnacknowledged(pool)
     await queue.checkServer()
     await this.sweepQueued()
-    this.#every(1_000, () => this.#expire())
-    this.#every(1_000, () => this.#checkServer())
-    this.#every(2_000, () => registry.devices.writeHealth(this.#fleet.takeHealth()))
-    this.#every(5_000, () => this.#renew())
-    this.#every(10_000, () => this.sweepQueued())
-    this.#every(10_000, () => this.#sweepDue())
-    this.#every(3_600_000, async () => void (await retire(registry.pool)))
+    this.#tasks.every(1_000, () => this.#expire())
+    this.#tasks.every(1_000, () => this.#checkServer())
+    this.#tasks.every(2_000, async () => {
+      const gone = await registry.replicas.dropStale(this.#resources.bus.id)
+      if (gone.length > 0) onReplicasGone(gone)
+    })
+    this.#tasks.every(10_000, () => this.sweepQueued())
+    this.#tasks.every(10_000, () => this.#sweepDue())
+    this.#tasks.every(3_600_000, async () => void (await retire(registry.pool)))
   }
 
-  async stop(): Promise<void> {
-    for (const timer of this.#timers) clearInterval(timer)
-    await Promise.all(this.#running)
-  }
-
-  #every(periodMs: number, task: () => Promise<void>): void {
-    let busy = false
-    const timer = setInterval(() => {
-      if (busy) return
-      busy = true
-      const run = task()
-        .catch((error) => this.#resources.log.error({ err: error }, 'a sweep failed; it runs again'))
-        .finally(() => {
-          busy = false
-          this.#running.delete(run)
-        })
-      this.#running.add(run)
-    }, periodMs)
-    this.#timers.push(timer)
+  stop(): Promise<void> {
+    return this.#tasks.stop()
   }
 
   /** Every queued row that neither BullMQ nor the scheduler's memory holds is added again. */
@@ -114,17 +101,8 @@ export class Sweeper {
     await this.sweepQueued()
   }
 
-  async #renew(): Promise<void> {
-    const nowMs = this.#resources.nowMs()
-    const live: { deviceId: string; session: number }[] = []
-    for (const session of this.#fleet.all())
-      if (nowMs - session.lastHeardAtMs > OFFLINE_AFTER_MS) session.link.close('nothing was heard from the device')
-      else live.push({ deviceId: session.deviceId, session: session.session })
-    await renewLeases(this.#resources.registry.pool, live, INFERENCE_LEASE_MS, CONVERSION_LEASE_MS)
-  }
-
   async #expire(): Promise<void> {
-    this.#endedEarly(await expireJobs(this.#resources.registry.pool), 'expired')
+    this.#earlyEnds.ended(await expireJobs(this.#resources.registry.pool), 'expired')
     for (const job of await leaseExpired(this.#resources.registry.pool)) {
       const error = {
         code: 'device-lost',
@@ -134,29 +112,22 @@ export class Sweeper {
         { id: job.id, epoch: job.epoch, deviceId: job.device_id, error, killedRuntime: false },
         job.kind
       )
+      this.#dispatcher.inFlight.delete(jobKey(job.id, job.epoch))
+      this.#cancel(job.device_id, job.id, job.epoch)
     }
-  }
-
-  /** Cancels one job; false when it had ended. */
-  async cancel(id: string): Promise<boolean> {
-    const ended = await cancelJob(this.#resources.registry.pool, id)
-    if (ended === null) return false
-    this.#endedEarly([ended], 'cancelled')
-    return true
-  }
-
-  async failJobsOf(deployment: string): Promise<void> {
-    this.#endedEarly(await failDeployment(this.#resources.registry.pool, deployment), 'failed')
   }
 
   /** The rows have ended; what still runs on a device is told to stop, and keeps its slot until it says it did. */
-  #endedEarly(jobs: EndedEarly[], state: string): void {
+  endedEarly(jobs: EndedEarly[]): void {
     for (const job of jobs) {
       this.#dispatcher.forget(job.id, job.epoch)
       this.#dispatcher.inFlight.delete(jobKey(job.id, job.epoch))
-      if (job.was_running && job.device_id !== null)
-        this.#fleet.get(job.device_id)?.link.send({ type: 'cancel', jobId: job.id, epoch: job.epoch })
-      this.#completion.ended({ id: job.id, kind: job.kind, state })
+      if (job.was_running && job.device_id !== null) this.#cancel(job.device_id, job.id, job.epoch)
     }
+  }
+
+  /** The replica that holds the device's socket answers at once when the job never came there. */
+  #cancel(deviceId: string, jobId: string, epoch: number): void {
+    this.#fleet.get(deviceId)?.link.send({ type: 'cancel', jobId, epoch })
   }
 }

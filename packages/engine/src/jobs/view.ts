@@ -2,15 +2,15 @@ import { INLINE_TENSOR_BYTES, type InferenceTensor, type Job, type JobQuery, Ske
 import { findJob, type InferenceResult, isUuid, type JobRow, listJobs, type PageOf, toJob } from '@skerry/registry'
 import type { EngineResources } from '../resources.ts'
 import { decodeTensor } from '../tensor-codec.ts'
-import type { JobWaiters } from './waiters.ts'
+import type { Waiters } from './waiters.ts'
 
 const ENDED = new Set(['succeeded', 'failed', 'cancelled', 'expired'])
 
 /** Jobs as callers see them. */
 export class JobView {
   readonly #resources: EngineResources
-  readonly #waiters: JobWaiters
-  constructor(resources: EngineResources, waiters: JobWaiters) {
+  readonly #waiters: Waiters
+  constructor(resources: EngineResources, waiters: Waiters) {
     this.#resources = resources
     this.#waiters = waiters
   }

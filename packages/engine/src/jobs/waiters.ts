@@ -1,9 +1,9 @@
-/** Wakes callers that wait for a job to end. */
-export class JobWaiters {
+/** Wakes callers that wait for a job to end, or for diagnostics to come. */
+export class Waiters {
   readonly #listeners = new Map<string, Set<() => void>>()
 
-  ended(jobId: string): void {
-    for (const listener of this.#listeners.get(jobId) ?? []) listener()
+  ended(id: string): void {
+    for (const listener of this.#listeners.get(id) ?? []) listener()
   }
 
   /** Resolves when the job ends, after `waitMs`, or when the signal aborts; the caller reads the row to see which. */

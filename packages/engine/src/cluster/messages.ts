@@ -1,0 +1,65 @@
+import type { ControlFrame, DeviceHealth, Labels, Slots } from '@skerry/contracts'
+import type { EndedEarly } from '@skerry/registry'
+import type { ServedArtifact } from '@skerry/scheduler'
+import type { Release } from '../devices/fleet.ts'
+
+/** What the replica that holds a device's socket knows of the device: all that the scheduler needs to begin with. */
+export type ConnectionState = {
+  deviceId: string
+  name: string
+  session: number
+  labels: Labels
+  slots: Slots
+  accepts: boolean
+  health: DeviceHealth | null
+  /** By `jobKey`. */
+  running: [key: string, slot: 'infer' | 'convert'][]
+  ready: [deployment: string, served: ServedArtifact][]
+}
+
+type OfSession = { deviceId: string; session: number }
+
+/** From the replica that holds a socket, or that a caller asked, to the one that schedules. */
+export type ToScheduler =
+  | { type: 'connected'; connection: ConnectionState }
+  | ({ type: 'disconnected' } & OfSession)
+  | { type: 'released'; session: number; release: Release }
+  | ({ type: 'health'; health: DeviceHealth } & OfSession)
+  | ({ type: 'slots'; slots: Slots } & OfSession)
+  | ({ type: 'placement'; deployment: string; served: ServedArtifact | null } & OfSession)
+  /** All connections of a replica, in parts; `heard`: up to which of the scheduler's messages they are the outcome. */
+  | { type: 'announcement'; term: number; heard: number; connections: ConnectionState[]; last: boolean }
+  | { type: 'wake'; pools: string[] }
+  | { type: 'reconcile'; deployment: string | null }
+  | { type: 'deployment-deleted'; deployment: string; devices: string[] }
+  | { type: 'benchmark-failed'; deviceId: string; artifact: string; runtime: string; reason: string }
+  | { type: 'ended-early'; jobs: EndedEarly[] }
+  /** What an earlier scheduler wrote last may not have reached its devices. */
+  | { type: 'verify' }
+  /** Says nothing but its number, so that a lost message before it is noticed. */
+  | { type: 'alive' }
+
+/** From the scheduler to the replica that holds a device's socket. */
+export type ToHolder =
+  | ({ type: 'frame'; term: number; frame: ControlFrame; dispatchMs?: number } & OfSession)
+  | ({ type: 'close'; term: number; reason: string } & OfSession)
+  | { type: 'announce'; term: number }
+
+/** From any replica to the one that holds a device's socket. */
+export type ToDevice =
+  /** The device opened that session elsewhere. */
+  ({ type: 'superseded' } & OfSession) | { type: 'device-frame'; deviceId: string; frame: ControlFrame }
+
+/** To all. */
+export type ToAll =
+  | { type: 'joined' }
+  | { type: 'scheduling'; term: number }
+  | { type: 'vacant' }
+  /** Jobs and diagnostics that somebody may wait for. */
+  | { type: 'ended'; ids: string[] }
+  | { type: 'serving-changed' }
+
+export type Question = { type: 'ask'; id: number; name: string; payload: unknown }
+export type QuestionAnswer = { type: 'answer'; id: number; value?: unknown; error?: string }
+
+export type ClusterMessage = ToScheduler | ToHolder | ToDevice | ToAll | Question | QuestionAnswer
