@@ -33,6 +33,8 @@ export type SimulatedDeviceOptions = {
 /** A device that speaks the real protocol over a real socket; only what it computes is made up. */
 export class SimulatedDevice {
   readonly options: SimulatedDeviceOptions
+  /** Where it connects next. */
+  url: string
   readonly assigned: Assign[] = []
   readonly acks: Extract<ControlFrame, { type: 'ack' }>[] = []
   readonly cancelled: JobRef[] = []
@@ -48,6 +50,7 @@ export class SimulatedDevice {
 
   constructor(options: SimulatedDeviceOptions) {
     this.options = options
+    this.url = options.url
     const pair = generateKeyPairSync('ed25519')
     this.#privateKey = pair.privateKey
     this.#publicKey = pair.publicKey
@@ -68,7 +71,7 @@ export class SimulatedDevice {
   }
 
   async enrol(): Promise<void> {
-    const response = await fetch(`${this.options.url}/agent/v1/enrol`, {
+    const response = await fetch(`${this.url}/agent/v1/enrol`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({
@@ -85,13 +88,15 @@ export class SimulatedDevice {
   /** Opens a session; resolves when the control plane has welcomed the device and said what it wants. */
   async connect(): Promise<void> {
     if (this.deviceId === '') await this.enrol()
-    const socket = new WebSocket(`${this.options.url.replace('http', 'ws')}/agent/v1`, SUBPROTOCOL)
+    const socket = new WebSocket(`${this.url.replace('http', 'ws')}/agent/v1`, SUBPROTOCOL)
     this.#socket = socket
     const desired = once(this.events, 'desired')
     socket.on('message', (data: Buffer, isBinary) => {
       const { header, body } = decodeFrame(data, isBinary)
       this.#onFrame(header as ControlFrame, body).catch((error) => this.events.emit('error', error))
     })
+    // The close that follows tells of it.
+    socket.on('error', () => undefined)
     socket.on('close', () => this.events.emit('closed'))
     await once(socket, 'open')
     await desired
@@ -138,6 +143,10 @@ export class SimulatedDevice {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(encodeFrame(frame, body))
   }
 
+  get connected(): boolean {
+    return this.#socket?.readyState === WebSocket.OPEN
+  }
+
   /** Cuts the connection, as a device that lost power would. */
   cut(): void {
     this.#socket?.terminate()
@@ -145,7 +154,7 @@ export class SimulatedDevice {
 
   async close(): Promise<void> {
     if (this.#socket === null || this.#socket.readyState === WebSocket.CLOSED) return
-    const closed = once(this.#socket, 'close')
+    const closed = once(this.events, 'closed')
     this.#socket.terminate()
     await closed
   }
