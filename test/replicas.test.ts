@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { Job } from '@skerry/contracts'
 import { RoamingDevice } from '@skerry/testkit'
+import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { ReplicaProcess } from './replica-process.ts'
 import { deploy, inputOf, simulatedModel, sumOf } from './simulated-model.ts'
@@ -162,6 +163,26 @@ describe('replicas', { timeout: 120_000 }, () => {
     await becomesScheduler(standby)
     await expectAllOnce(jobs)
     for (const { connections } of devices.slice(0, 3)) expect(connections).toBe(2)
+  })
+
+  it('loses and doubles nothing when the connections between replicas break again and again', async () => {
+    await connect(2, 10)
+    const redis = new Redis(stack.config.redisUrl)
+    const jobs = await submitMany(0, 1_000)
+    let cuts = 0
+    const cutting = setInterval(() => {
+      cuts += 1
+      void redis.client('KILL', 'TYPE', cuts % 2 === 0 ? 'pubsub' : 'normal')
+    }, 200)
+    await eventually(async () => devices.every(({ device }) => device.acks.length > 30) && cuts > 5, 30_000)
+    clearInterval(cutting)
+    redis.disconnect()
+    await expectAllOnce(jobs)
+    // No slot is thought to be taken for good.
+    const more = await submitMany(1_000, 1_100)
+    await expectAllOnce(more)
+    for (const { device } of devices)
+      expect(device.assigned.filter(({ jobId }) => more.has(jobId)).length, device.options.name).toBeGreaterThan(5)
   })
 
   it('refuses what a scheduler still does that was paused for longer than its lease', async () => {

@@ -3,6 +3,7 @@ import { countByState, type Fence, type JobRow, type Submitted } from '@skerry/r
 import type { OperatorSupport } from '@skerry/scheduler'
 import { ActiveScheduler } from './cluster/active-scheduler.ts'
 import { Cluster } from './cluster/cluster.ts'
+import type { Forward } from './cluster/holder-link.ts'
 import { Benchmarks } from './deployments/benchmarks.ts'
 import { DeploymentReconciler } from './deployments/reconciler.ts'
 import { Connections } from './devices/connections.ts'
@@ -58,7 +59,8 @@ export class Engine {
     this.#connections = connections
     const cluster = new Cluster(resources, {
       connections,
-      scheduler: (fence) => this.#scheduler(fence),
+      scheduler: (fence) =>
+        this.schedulerFor(fence, (to) => (message, body) => this.cluster.toHolder(to, message, body)),
       onEnded: (ids) => {
         for (const id of ids) waiters.ended(id)
       },
@@ -118,9 +120,9 @@ export class Engine {
     await this.cluster.stop()
   }
 
-  /** All that only the replica that schedules has, made anew for each term. */
-  #scheduler(fence: Fence): ActiveScheduler {
-    const { resources, cluster } = this
+  /** All that only the replica that schedules has, made anew for each term; `forwardTo` is the way to a replica. */
+  schedulerFor(fence: Fence, forwardTo: (replica: string) => Forward): ActiveScheduler {
+    const { resources } = this
     const fleet = new Fleet()
     const dispatcher = new Dispatcher(resources, fleet)
     const reconciler = new DeploymentReconciler(resources, {
@@ -135,7 +137,6 @@ export class Engine {
       outbox: this.#outbox,
       earlyEnds: this.#earlyEnds
     })
-    const forwardTo = (replica: string) => cluster.toHolder.bind(cluster, replica)
     return new ActiveScheduler(resources, fence, { fleet, dispatcher, reconciler, sweeper, forwardTo, questions: {} })
   }
 

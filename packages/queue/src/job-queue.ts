@@ -112,12 +112,15 @@ export class JobQueue {
   }
 
   /**
-   * Removes entries that a fetcher took and never acknowledged because it died: BullMQ would deliver them again only after
-   * their lock expires. Only the one active scheduler may call this, before it fetches.
+   * Removes entries that a fetcher took and never acknowledged, because it died or its connection did: nothing delivers
+   * them again, and they look as if they waited. Only the one active scheduler may call this, without `olderThanMs` only
+   * before it fetches.
    */
-  async dropUnacknowledged(pool: string): Promise<number> {
+  async dropUnacknowledged(pool: string, olderThanMs = 0): Promise<number> {
     const { queue } = this.#pool(pool)
-    const active = await queue.getActive()
+    // The clock that BullMQ stamped them by, in this same process.
+    const takenBefore = Date.now() - olderThanMs
+    const active = (await queue.getActive()).filter((job) => olderThanMs === 0 || (job.processedOn ?? 0) < takenBefore)
     for (const job of active) {
       if (job.id === undefined) continue
       await this.#redis.del(`${queue.toKey(job.id)}:lock`)

@@ -88,12 +88,6 @@ export class ReplicaBus<Message extends BusMessage> {
     return this.#received.get(from) ?? 0
   }
 
-  /** A replica that is gone for good. */
-  forget(id: string): void {
-    this.#sent.delete(id)
-    this.#received.delete(id)
-  }
-
   close(): void {
     this.#handlers = null
     this.#publisher.disconnect()

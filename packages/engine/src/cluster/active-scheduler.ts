@@ -29,6 +29,7 @@ export type SchedulerParts = {
  */
 export class ActiveScheduler {
   readonly fence: Fence
+  readonly fleet: Fleet
   readonly #resources: EngineResources
   readonly #parts: SchedulerParts
   readonly #links = new Map<string, HolderLink>()
@@ -43,6 +44,7 @@ export class ActiveScheduler {
   constructor(resources: EngineResources, fence: Fence, parts: SchedulerParts) {
     this.#resources = resources
     this.fence = fence
+    this.fleet = parts.fleet
     this.#parts = parts
   }
 

@@ -198,9 +198,8 @@ export class Cluster {
   }
 
   async #heartbeat(): Promise<void> {
-    const { registry, bus } = this.#resources
+    const { registry } = this.#resources
     const { isNew, others } = await registry.replicas.heartbeat(this.id)
-    for (const id of this.#others) if (!others.includes(id)) bus.forget(id)
     this.#others = new Set(others)
     if (isNew && this.#registered) {
       const open = [...this.#parts.connections.all()].map(({ deviceId, session }) => ({ deviceId, session }))

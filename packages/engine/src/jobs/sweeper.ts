@@ -21,6 +21,8 @@ import type { Outbox } from './outbox.ts'
 const PAGE = 2_000
 /** Younger rows are on their way through the outbox. */
 const DUE_AFTER_MS = 2_000
+/** What was taken out of a pool before that and is still not acknowledged was lost with a connection. */
+const FETCHED_WITHIN_MS = 5_000
 
 /**
  * Sees to it that every job ends, whoever died: expiry, leases, and rows that BullMQ does not know. At the replica that
@@ -73,6 +75,8 @@ export class Sweeper {
 
   /** Every queued row that neither BullMQ nor the scheduler's memory holds is added again. */
   async sweepQueued(): Promise<void> {
+    const { registry, queue } = this.#resources
+    for (const pool of await openPools(registry.pool)) await queue.dropUnacknowledged(pool, FETCHED_WITHIN_MS)
     let after: string | null = null
     for (;;) {
       const page: QueuedJob[] = await queuedAfter(this.#resources.registry.pool, after, PAGE)
