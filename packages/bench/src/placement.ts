@@ -35,17 +35,17 @@ export function benchmarkPlacement({ say }: BenchmarkContext): Promise<Benchmark
 }
 
 function measure(devices: number): { perSecond: number; p99Ms: number } {
-  const kindOf = Int32Array.from({ length: devices }, (_, d) => d % KINDS)
-  const latency = new LatencyModel(kindOf, KINDS, MODELS)
+  const latency = new LatencyModel()
+  for (let device = 0; device < devices; device++) latency.addDevice(device, device % KINDS)
   for (let kind = 0; kind < Math.min(KINDS, devices); kind++)
     for (let model = 0; model < MODELS; model++) latency.observe(kind, model, (2 + (model % 17)) * (1 + kind / 4))
-  const scheduler = new ActiveScheduler(latency, kindOf, KINDS)
+  const scheduler = new ActiveScheduler(latency)
   const demands: Demand[] = Array.from({ length: MODELS }, (_, model) => ({
     key: `model-${model}`,
     artifact: model,
     admits: (device) => (model + MODELS - ((device * 7) % MODELS)) % MODELS < MODELS_A_DEVICE
   }))
-  for (let device = 0; device < devices; device++) if (device % 5 === 0) scheduler.setSlots(device, 1)
+  for (let device = 0; device < devices; device++) scheduler.addDevice(device, device % KINDS, device % 5 === 0 ? 1 : 0)
   let order = 0
   const work = (nowMs: number): PendingWork => {
     const demand = demands[(order * 37) % MODELS] as Demand

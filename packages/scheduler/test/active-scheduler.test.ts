@@ -5,7 +5,17 @@ import { ActiveScheduler, type Demand, LatencyModel, type PendingWork } from '..
 const DEVICES = 6
 const KINDS = 2
 const ARTIFACTS = 3
-const kindOf = Int32Array.from({ length: DEVICES }, (_, d) => d % KINDS)
+
+const measured = (): LatencyModel => {
+  const latency = new LatencyModel()
+  for (let d = 0; d < DEVICES; d++) latency.addDevice(d, d % KINDS)
+  return latency
+}
+const fleet = (latency: LatencyModel): ActiveScheduler => {
+  const scheduler = new ActiveScheduler(latency)
+  for (let d = 0; d < DEVICES; d++) scheduler.addDevice(d, d % KINDS, 0)
+  return scheduler
+}
 
 type Step = { at: number; demand: number; slackMs: number; priority: number; runMs: number }
 const steps = fc.array(
@@ -31,9 +41,9 @@ type Trace = {
 
 /** A small world in virtual time: arrivals by `at`, runs that take what the step says. */
 function play(script: Step[], may: number[][], capacity: number[]): Trace {
-  const latency = new LatencyModel(kindOf, KINDS, ARTIFACTS)
+  const latency = measured()
   for (let d = 0; d < KINDS; d++) for (let a = 0; a < ARTIFACTS; a++) latency.observe(d, a, 10 + 10 * d + 5 * a)
-  const scheduler = new ActiveScheduler(latency, kindOf, KINDS)
+  const scheduler = fleet(latency)
   capacity.forEach((free, device) => {
     scheduler.setSlots(device, free)
   })
@@ -150,9 +160,9 @@ describe('the active scheduler', () => {
   })
 
   it('lets a job that only a busy device may do hold up nobody behind it', () => {
-    const latency = new LatencyModel(kindOf, KINDS, ARTIFACTS)
+    const latency = measured()
     for (let d = 0; d < KINDS; d++) latency.observe(d, 0, 10)
-    const scheduler = new ActiveScheduler(latency, kindOf, KINDS)
+    const scheduler = fleet(latency)
     const demand = (key: string, only: number): Demand => ({ key, artifact: 0, admits: (device) => device === only })
     const work = (order: number, to: Demand): PendingWork => ({
       id: `job-${order}`,
@@ -169,9 +179,9 @@ describe('the active scheduler', () => {
   })
 
   it('puts a higher class first, whatever the deadlines', () => {
-    const latency = new LatencyModel(kindOf, KINDS, ARTIFACTS)
+    const latency = measured()
     for (let d = 0; d < KINDS; d++) latency.observe(d, 0, 10)
-    const scheduler = new ActiveScheduler(latency, kindOf, KINDS)
+    const scheduler = fleet(latency)
     const all: Demand = { key: 'all', artifact: 0, admits: () => true }
     const work = (order: number, priority: number, deadlineMs: number): PendingWork => ({
       id: `job-${order}`,

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { BYTES_PER_PAIR, ColdStartModel, LatencyModel, PairProfiles } from '../src/index.ts'
 
+const modelOf = (kindOf: readonly number[]): LatencyModel => {
+  const model = new LatencyModel()
+  kindOf.forEach((kind, device) => {
+    model.addDevice(device, kind)
+  })
+  return model
+}
+
 describe('latency profiles', () => {
   it('keep each pair apart, in at most 48 bytes', () => {
     const profiles = new PairProfiles()
@@ -20,7 +28,7 @@ describe('latency profiles', () => {
   })
 
   it('demote a device that became slow, not its kind, and take it back', () => {
-    const model = new LatencyModel(Int32Array.from([0, 0]), 1, 1)
+    const model = modelOf([0, 0])
     for (let i = 0; i < 50; i++) for (const device of [0, 1]) model.observe(device, 0, 10)
     for (let i = 0; i < 20; i++) model.observe(0, 0, 50)
     expect(model.isDrifting(0)).toBe(true)
@@ -30,14 +38,14 @@ describe('latency profiles', () => {
   })
 
   it('do not demote a device for one slow run', () => {
-    const model = new LatencyModel(Int32Array.from([0]), 1, 1)
+    const model = modelOf([0])
     for (let i = 0; i < 50; i++) model.observe(0, 0, 10)
     model.observe(0, 0, 50)
     expect(model.isDrifting(0)).toBe(false)
   })
 
   it('predict a kind that never ran an artifact, less surely than one that did', () => {
-    const model = new LatencyModel(Int32Array.from([0, 1]), 2, 6)
+    const model = modelOf([0, 1])
     for (let a = 0; a < 6; a++) {
       model.observe(0, a, 10 * (a + 1))
       if (a > 0) model.observe(1, a, 20 * (a + 1))

@@ -20,11 +20,13 @@ export const skerry =
 
 function lateBound(name: string, world: PolicyWorld, config: Partial<SchedulerConfig>): Policy {
   const { kindOf, model, deadlineMs, table, arrivalMs } = world.workload
-  const scheduler = new ActiveScheduler(world.latency, kindOf, table.devices.length, {
+  const scheduler = new ActiveScheduler(world.latency, {
     ...config,
     bound: Number.POSITIVE_INFINITY
   })
-  for (let d = 0; d < kindOf.length; d++) scheduler.setSlots(d, 1)
+  kindOf.forEach((kind, device) => {
+    scheduler.addDevice(device, kind, 1)
+  })
   const demands: Demand[] = table.models.map((key, artifact) => ({
     key,
     artifact,

@@ -50,7 +50,10 @@ export function simulate(
   const slowFrom = new Float64Array(kindOf.length).fill(Number.POSITIVE_INFINITY)
   const slowTo = new Float64Array(kindOf.length)
   const session = new Int32Array(kindOf.length)
-  const latency = new LatencyModel(kindOf, kinds, table.models.length)
+  const latency = new LatencyModel()
+  kindOf.forEach((kind, device) => {
+    latency.addDevice(device, kind)
+  })
   const seenErrors: number[] = []
   const events = new MinHeap<Event>((a, b) => a.ms < b.ms || (a.ms === b.ms && a.order < b.order))
   let order = 0

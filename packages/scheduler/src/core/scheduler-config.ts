@@ -1,0 +1,31 @@
+export type SchedulerConfig = {
+  /** The earliest deadline alone decides: the peer that the scores are measured against. */
+  deadlineOnly: boolean
+  /** How strongly work with little time left goes first. */
+  urgency: number
+  /** How strongly work that costs a device more time than its peers waits for them; 0 ignores it. */
+  affinity: number
+  /** How strongly short work goes before long work that is as urgent. */
+  shortness: number
+  /** How strongly models that missed more than others go first. */
+  fairness: number
+  /** How much dearer a fast kind's time is: 0 sends new work to what finishes it first, 1 to what is best at it. */
+  thrift: number
+  /** Jobs held here at most; beyond it they wait in their pool. */
+  bound: number
+  /** A job leaves a free device alone when a busy one will have done it in this share of the time; 0 never waits. */
+  waitRatio: number
+  /** Lines without work that are kept, so that their demand's next job need not ask the filters of every device. */
+  idleLines: number
+}
+export const DEFAULT_SCHEDULER_CONFIG: SchedulerConfig = {
+  deadlineOnly: false,
+  urgency: 0.5,
+  affinity: 1,
+  shortness: 1,
+  fairness: 0.3,
+  thrift: 0.5,
+  bound: 50_000,
+  waitRatio: 0.4,
+  idleLines: 256
+}
