@@ -242,10 +242,10 @@ export class ActiveScheduler {
     const limitMs = Math.min(nowMs + waitRatio * ms, work.deadlineMs)
     for (let kind = 0; kind < this.#devices.kinds.length; kind++) {
       if (line.eligibleOfKind(kind) === 0) continue
-      const soonest = this.#devices.soonestFree(kind, nowMs)
+      const soonest = this.#devices.soonestFree(kind, nowMs, limitMs)
       if (soonest === undefined) continue
       const { device, untilMs } = soonest
-      if (untilMs > limitMs || !line.mayUse(device, this.#devices)) continue
+      if (!line.mayUse(device, this.#devices)) continue
       if (untilMs + this.#latency.expectedMs(device, work.demand.artifact) > limitMs) continue
       const other = this.#promises.of(device)
       if (other !== undefined && other !== work) continue
@@ -282,11 +282,12 @@ export class ActiveScheduler {
       let place = firstCommon(free, eligible)
       if (place < 0) continue
       const kindLog = this.#latency.kindLogMs(kind, artifact)
+      const dearness = this.#config.thrift * this.#latency.kindSlowness(kind)
       for (let tried = 0; place >= 0 && tried < TRIED_OF_KIND; tried++) {
         const device = members[place] as number
         const log = kindLog + this.#latency.deviceLogFactor(device)
         // What is tight comes after all that is not, the fastest first.
-        const cost = log > roomLog ? 1e6 + log : log - this.#config.thrift * this.#latency.kindSlowness(kind)
+        const cost = log > roomLog ? 1e6 + log : log - dearness
         if (cost < bestCost) {
           best = device
           bestCost = cost

@@ -110,10 +110,13 @@ export class DeviceTable {
     this.setSlots(device, (this.#slots[device] as number) + 1)
   }
 
-  /** Without a free slot, and due first of its kind. A run that is late says nothing of when it will end: not counted. */
-  soonestFree(kind: number, nowMs: number): Busy | undefined {
+  /**
+   * Without a free slot, and due first of its kind, by `limitMs` at the latest. A run that is late says nothing of when it
+   * will end, so that it is not counted.
+   */
+  soonestFree(kind: number, nowMs: number, limitMs: number): Busy | undefined {
     const { busy } = this.kinds[kind] as Kind
-    for (let top = busy.peek(); top !== undefined; top = busy.peek()) {
+    for (let top = busy.peek(); top !== undefined && top.untilMs <= limitMs; top = busy.peek()) {
       if (top.untilMs >= nowMs && this.#kindOf[top.device] === kind && this.#dueMs(top.device) === top.untilMs)
         return top
       busy.pop()

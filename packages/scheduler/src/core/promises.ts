@@ -21,6 +21,7 @@ export class Promises {
 
   /** When the first of them is due: by then the device is free, or late, and the work must be looked at again. */
   nextMs(): number {
+    // What no longer holds is dropped here, so that it does not pile up.
     for (let top = this.#ends.peek(); top !== undefined; top = this.#ends.peek()) {
       if (this.#byDevice.get(top.device) === top) return top.untilMs
       this.#ends.pop()
@@ -38,6 +39,7 @@ export class Promises {
     this.#byDevice.set(device, promised)
     this.#byWork.set(work, promised)
     this.#ends.push(promised)
+    this.nextMs()
   }
 
   dropDevice(device: number): void {
