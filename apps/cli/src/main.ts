@@ -11,8 +11,9 @@ async function commandsFor(word: string | undefined): Promise<AddCommand[]> {
   const { convertCommand } = await import('./commands/convert.ts')
   const { joinTokenCommand } = await import('./commands/join-token.ts')
   const { deviceCommands } = await import('./commands/devices.ts')
+  const { planCommand } = await import('./commands/plan.ts')
   const { resourceCommands } = await import('./commands/resources.ts')
-  return [upCommand, await agent(), convertCommand, joinTokenCommand, deviceCommands, resourceCommands]
+  return [upCommand, await agent(), convertCommand, joinTokenCommand, deviceCommands, planCommand, resourceCommands]
 }
 
 const program = new Command('skerry')

@@ -15,6 +15,7 @@ import health from './routes/health.ts'
 import jobs from './routes/jobs.ts'
 import joinTokens from './routes/join-tokens.ts'
 import models from './routes/models.ts'
+import plans from './routes/plans.ts'
 import runtimeLibraries from './routes/runtime-libraries.ts'
 import type { App } from './routes/types.ts'
 import uploads from './routes/uploads.ts'
@@ -43,7 +44,17 @@ export async function buildApp(
   await app.register(health, { engine })
   await app.register(enrol, { engine })
   await app.register(joinTokens, { engine, ...options, prefix: '/api/v1' })
-  for (const routes of [devices, deviceConfig, deviceDiagnostics, runtimeLibraries, models, uploads, deployments, jobs])
+  for (const routes of [
+    devices,
+    deviceConfig,
+    deviceDiagnostics,
+    runtimeLibraries,
+    models,
+    uploads,
+    plans,
+    deployments,
+    jobs
+  ])
     await app.register(routes, { engine, prefix: '/api/v1' })
   return app
 }

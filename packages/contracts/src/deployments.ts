@@ -1,5 +1,6 @@
 import type { Static } from 'typebox'
 import { PlacementState } from './devices.ts'
+import { Requirements } from './requirements.ts'
 import { Id, Labels, Name, Sha256, Timestamp } from './schema.ts'
 import { Type } from './type.ts'
 
@@ -12,6 +13,7 @@ export const DeploymentRequest = Type.Object(
       Type.Union([Type.Literal('auto'), Type.Array(Type.String(), { minItems: 1 })], { default: 'auto' })
     ),
     selector: Type.Optional(Labels),
+    requirements: Type.Optional(Requirements),
     allowUnproven: Type.Optional(Type.Boolean({ default: false })),
     rollout: Type.Optional(Type.Object({ strategy: Type.Literal('all') }))
   },
@@ -46,6 +48,7 @@ export const Deployment = Type.Object({
   version: Name,
   variants: Type.Union([Type.Literal('auto'), Type.Array(Type.String())]),
   selector: Labels,
+  requirements: Requirements,
   allowUnproven: Type.Boolean(),
   phase: DeploymentPhase,
   devices: Type.Array(Placement),

@@ -25,6 +25,7 @@ import { LatencyStore } from './latency.ts'
 import { ManifestSigner } from './manifest-signer.ts'
 import { Conversions } from './models/conversions.ts'
 import { Sources } from './models/sources.ts'
+import { Plans } from './plans/plans.ts'
 import type { EngineResources } from './resources.ts'
 import { RuntimeLibraries } from './runtime-libraries.ts'
 
@@ -41,6 +42,7 @@ export class Engine {
   readonly runtimeLibraries: RuntimeLibraries
   readonly deviceConfigs: DeviceConfigs
   readonly deviceDiagnostics: DeviceDiagnostics
+  readonly plans: Plans
   readonly cluster: Cluster
   readonly #support: OperatorSupport
   readonly #connections: Connections
@@ -73,6 +75,7 @@ export class Engine {
     this.conversions = new Conversions(resources, this.submission, signer)
     this.sources = new Sources(resources)
     this.latency = new LatencyStore(resources)
+    this.plans = new Plans(resources, support)
     this.#benchmarks = new Benchmarks(resources, this.submission)
     this.#completion = new Completion(resources, this.#outbox, connections, {
       conversion: (row, frame) => this.conversions.store(row, frame),

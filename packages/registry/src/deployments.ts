@@ -5,6 +5,7 @@ import {
   type Labels,
   type Placement,
   type PlacementState,
+  type Requirements,
   SkerryError
 } from '@skerry/contracts'
 import type { Connection } from './connection.ts'
@@ -32,6 +33,7 @@ const toDeployment = (row: DeploymentModel & { placements: PlacementRow[] }): De
   version: row.version,
   variants: row.variants as Deployment['variants'],
   selector: row.selector as Labels,
+  requirements: row.requirements as Requirements,
   allowUnproven: row.allowUnproven,
   phase: row.phase as DeploymentPhase,
   devices: row.placements.map(toPlacement),
@@ -69,6 +71,7 @@ export class DeploymentRegistry {
           version: request.version,
           variants: request.variants ?? 'auto',
           selector: request.selector ?? {},
+          requirements: request.requirements ?? {},
           allowUnproven: request.allowUnproven ?? false
         },
         include

@@ -8,6 +8,7 @@ import { IdempotencyRegistry } from './idempotency.ts'
 import { KnownConversions } from './known-conversions.ts'
 import { MeasurementRegistry } from './measurements.ts'
 import { ModelRegistry } from './models.ts'
+import { PlanReads } from './plan-reads.ts'
 import { ReplicaRegistry } from './replicas.ts'
 
 export type { ApiKeyIdentity } from './access.ts'
@@ -25,6 +26,7 @@ export type { KnownConversion } from './known-conversions.ts'
 export type { LatencySeries } from './measurements.ts'
 export type { NewVariant, NewVersion } from './models.ts'
 export type { PageOf } from './paging.ts'
+export type { ArtifactEstimate, KindBenchmark, PairBenchmark, PairLatency, PlannableDevice } from './plan-reads.ts'
 export { type Fence, REPLICA_STALE_MS } from './replicas.ts'
 
 /** Everything that Postgres holds. Job statements are functions on `pool`. */
@@ -38,6 +40,7 @@ export type Registry = {
   knownConversions: KnownConversions
   deployments: DeploymentRegistry
   measurements: MeasurementRegistry
+  planReads: PlanReads
   idempotency: IdempotencyRegistry
   replicas: ReplicaRegistry
   ping(): Promise<void>
@@ -56,6 +59,7 @@ export function openRegistry(options: ConnectionOptions): Registry {
     knownConversions: new KnownConversions(db),
     deployments: new DeploymentRegistry(db),
     measurements: new MeasurementRegistry(db),
+    planReads: new PlanReads(db),
     idempotency: new IdempotencyRegistry(db),
     replicas: new ReplicaRegistry(db),
     async ping() {

@@ -20,9 +20,21 @@ export class MeasurementRegistry {
   }
 
   async storeBenchmark(deviceId: string, result: BenchmarkResult): Promise<void> {
-    const { artifact, runtime, runs, initMs, firstMs, p50Ms, p99Ms } = result
+    const { artifact, runtime, runs, initMs, firstMs, p50Ms, p95Ms, p99Ms, peakRssBytes } = result
     await this.#db.prisma.benchmark.create({
-      data: { id: newId(), deviceId, artifact, runtime, runs, initMs, firstMs, p50Ms, p99Ms }
+      data: {
+        id: newId(),
+        deviceId,
+        artifact,
+        runtime,
+        runs,
+        initMs,
+        firstMs,
+        p50Ms,
+        p95Ms: p95Ms ?? null,
+        p99Ms,
+        peakRssBytes: peakRssBytes ?? null
+      }
     })
   }
 

@@ -1,10 +1,11 @@
 import type { Deployment, DeploymentPhase, Variant } from '@skerry/contracts'
 import type { DeviceRecord, PlacementWrite } from '@skerry/registry'
-import { chooseVariant, matchesSelector, type OperatorSupport } from '@skerry/scheduler'
+import { chooseVariant, matchesSelector, type OperatorSupport, type VariantChoice } from '@skerry/scheduler'
 import type { Fleet } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
 import type { Benchmarks } from './benchmarks.ts'
 import { desiredFor } from './desired.ts'
+import { asksMore, RequirementPlacement } from './requirement-placement.ts'
 
 type DeploymentDevice = Deployment['devices'][number]
 
@@ -72,16 +73,27 @@ export class DeploymentReconciler {
   }
 
   async #reconcile(deployment: Deployment): Promise<void> {
-    const { registry } = this.#resources
+    const { registry, nowMs } = this.#resources
+    const { requirements, selector } = deployment
     const variants = await registry.models.variants(deployment.model, deployment.version)
-    for (const device of await registry.devices.allRecords()) {
+    // Before what is known of them, so that none is missing there.
+    const records = await registry.devices.allRecords()
+    const options = { nowMs: nowMs(), support: this.#support }
+    const required = asksMore(requirements)
+      ? await RequirementPlacement.read(registry, deployment, variants, options)
+      : null
+    const takes = ({ capabilities, labels }: DeviceRecord) =>
+      capabilities.includes('infer') &&
+      matchesSelector(selector, labels) &&
+      matchesSelector(requirements.selector ?? {}, labels)
+    for (const device of records) {
       if (this.#stopped) return
       const placed = deployment.devices.find((placement) => placement.device === device.id)
-      if (!device.capabilities.includes('infer') || !matchesSelector(deployment.selector, device.labels)) {
+      if (!takes(device)) {
         if (placed !== undefined) await registry.deployments.removePlacement(deployment.name, device.id)
         continue
       }
-      const write = await this.#place(deployment, device, variants)
+      const write = await this.#place(deployment, device, variants, required)
       const same =
         placed !== undefined &&
         placed.artifact === write.artifact &&
@@ -95,30 +107,26 @@ export class DeploymentReconciler {
     await this.#updatePhase(deployment.name)
   }
 
-  async #place(deployment: Deployment, device: DeviceRecord, variants: Variant[]): Promise<PlacementWrite> {
-    const artifacts = variants.flatMap((variant) => variant.sha256 ?? [])
-    const p50Ms = new Map<string, Map<string, number>>()
-    for (const runtime of device.facts.runtimes)
-      p50Ms.set(
-        runtime.name,
-        await this.#resources.registry.measurements.measuredP50(device.id, runtime.name, artifacts)
-      )
-    const choice = chooseVariant({
-      variants,
-      allowed: deployment.variants === 'auto' ? [] : deployment.variants,
-      allowUnproven: deployment.allowUnproven,
-      runtimes: device.facts.runtimes,
-      support: this.#support,
-      p50Ms: (artifact, runtime) => p50Ms.get(runtime)?.get(artifact),
-      failure: (artifact, runtime) => this.#benchmarkFailures.get(`${device.id} ${artifact} ${runtime}`)
-    })
+  async #place(
+    deployment: Deployment,
+    device: DeviceRecord,
+    variants: Variant[],
+    required: RequirementPlacement | null
+  ): Promise<PlacementWrite> {
+    const failure = (artifact: string, runtime: string) =>
+      this.#benchmarkFailures.get(`${device.id} ${artifact} ${runtime}`)
+    const choice =
+      required === null
+        ? await this.#choose(deployment, device, variants, failure)
+        : required.choose(device.id, failure)
     const empty = { deployment: deployment.name, deviceId: device.id, variant: null, artifact: null, runtime: null }
     if (choice.kind === 'ineligible') return { ...empty, state: 'ineligible', reason: choice.reason }
     if (choice.kind === 'measure') {
       await this.#benchmarks.request(deployment, device.id, choice.candidates)
       const names = choice.candidates.map((candidate) => candidate.variant).join(', ')
+      const which = required === null ? 'equally accurate variants' : 'variants that may meet the requirements'
       const reason = device.connected
-        ? `equally accurate variants are being timed on this device: ${names}`
+        ? `${which} are being timed on this device: ${names}`
         : `the device is offline; ${names} have to be timed on it first`
       return { ...empty, state: 'pending', reason }
     }
@@ -133,6 +141,30 @@ export class DeploymentReconciler {
       measured: choice.measured,
       passedOver: choice.passedOver
     }
+  }
+
+  async #choose(
+    deployment: Deployment,
+    device: DeviceRecord,
+    variants: Variant[],
+    failure: (artifact: string, runtime: string) => string | undefined
+  ): Promise<VariantChoice> {
+    const artifacts = variants.flatMap((variant) => variant.sha256 ?? [])
+    const p50Ms = new Map<string, Map<string, number>>()
+    for (const runtime of device.facts.runtimes)
+      p50Ms.set(
+        runtime.name,
+        await this.#resources.registry.measurements.measuredP50(device.id, runtime.name, artifacts)
+      )
+    return chooseVariant({
+      variants,
+      allowed: deployment.variants === 'auto' ? [] : deployment.variants,
+      allowUnproven: deployment.allowUnproven,
+      runtimes: device.facts.runtimes,
+      support: this.#support,
+      p50Ms: (artifact, runtime) => p50Ms.get(runtime)?.get(artifact),
+      failure
+    })
   }
 
   /** A benchmark ended without a figure: its variant is not a candidate on that device any more. */
