@@ -96,8 +96,10 @@ function requirementsOf({ maxLatency, minAgreement, maxAccuracyDrop, maxMemory, 
 function planText({ summary, devices }: Plan): string {
   const groups = new Map<string, PlannedDevice[]>()
   for (const device of devices) {
-    const { model, version, variant, runtime } = device
-    const key = [model, version, variant, runtime, variant === null ? why(device) : ''].join('\n')
+    const { model, version, variant, runtime, reasons } = device
+    // The figures in reasons differ from device to device, what they speak of does not.
+    const missed = variant === null ? reasons.map((each) => `${each.filter} ${each.model} ${each.variant}`) : []
+    const key = [model, version, variant, runtime, ...missed].join('\n')
     const group = groups.get(key) ?? []
     if (group.length === 0) groups.set(key, group)
     group.push(device)
