@@ -41,6 +41,7 @@ export class Stack {
       redisUrl: valkey.url,
       blobUrl: pathToFileURL(path.join(dataDir, 'blobs')).href,
       logLevel: process.env.SKERRY_TEST_LOG ?? 'silent',
+      scheduling: {},
       ...changes
     }
     return new Stack(config, database, valkey)

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
+import type { EngineOptions } from '@skerry/engine'
 
 export type LibraryFile = { version: string; path: string }
 
@@ -14,6 +15,7 @@ export type ControlPlaneConfig = {
   redisUrl: string
   blobUrl: string
   logLevel: string
+  scheduling: EngineOptions
   /** LiteRT's libraries that devices may fetch, one for each architecture. */
   liteRtLibraries?: LibraryFile[]
 }
@@ -39,8 +41,17 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlPlaneConfig {
     redisUrl: need('SKERRY_REDIS_URL'),
     blobUrl: env.SKERRY_BLOB_URL ?? pathToFileURL(path.join(dataDir, 'blobs')).href,
     logLevel: env.SKERRY_LOG_LEVEL ?? 'info',
+    scheduling: {
+      ...(env.SKERRY_MAX_QUEUED === undefined ? {} : { maxQueued: count('SKERRY_MAX_QUEUED', env.SKERRY_MAX_QUEUED) })
+    },
     liteRtLibraries: liteRtLibraries(env)
   }
+}
+
+function count(name: string, text: string): number {
+  const value = Number(text)
+  if (Number.isInteger(value) && value > 0) return value
+  throw new Error(`${name} is a whole number above 0, not ${text}`)
 }
 
 function publicUrlOf(text: string): string {

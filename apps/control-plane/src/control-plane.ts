@@ -34,7 +34,7 @@ export async function startControlPlane(
     log,
     nowMs: () => performance.timeOrigin + performance.now()
   }
-  const engine = await Engine.open(resources, runtimeSupport)
+  const engine = await Engine.open(resources, runtimeSupport, config.scheduling)
   await offerLibraries(engine, config.liteRtLibraries ?? [], log)
   const app = await buildApp(engine, log, config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl })
   await engine.start()

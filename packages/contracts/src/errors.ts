@@ -24,6 +24,7 @@ export const ERRORS = {
   'version-in-use': { status: 409, title: 'A deployment uses this' },
   'idempotency-mismatch': { status: 409, title: 'This Idempotency-Key was used with another request' },
   'not-deployed': { status: 409, title: 'No deployment serves this model' },
+  'deadline-infeasible': { status: 409, title: 'No device is expected to finish the job by its deadline' },
   'job-ended': { status: 409, title: 'The job has ended already' },
   'device-state': { status: 409, title: 'The device is in a state that does not allow this' },
   'body-too-large': { status: 413, title: 'The body is larger than allowed' },
@@ -44,15 +45,24 @@ export type ErrorCode = keyof typeof ERRORS
 /** One bad place in a request; `pointer` is an RFC 6901 JSON pointer into the body. */
 export type FieldProblem = { pointer: string; detail: string }
 
+export type ProblemMembers = { earliestFinishMs?: number | null; retryAfterMs?: number }
+
 /** Thrown anywhere below the routes; the control plane renders it as problem+json. */
 export class SkerryError extends Error {
   readonly code: ErrorCode
   readonly fields: FieldProblem[]
-  constructor(code: ErrorCode, detail?: string, options: { fields?: FieldProblem[]; cause?: unknown } = {}) {
+  /** More members of the problem, by the names that `Problem` gives them. */
+  readonly members: ProblemMembers
+  constructor(
+    code: ErrorCode,
+    detail?: string,
+    options: { fields?: FieldProblem[]; members?: ProblemMembers; cause?: unknown } = {}
+  ) {
     super(detail ?? ERRORS[code].title, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'SkerryError'
     this.code = code
     this.fields = options.fields ?? []
+    this.members = options.members ?? {}
   }
   get status(): number {
     return ERRORS[this.code].status

@@ -1,5 +1,6 @@
 import type { Static } from 'typebox'
-import { Id, Labels, Name, PageQuery, Timestamp } from './schema.ts'
+import { AdmissionMode, Selector, Spread, Tolerations } from './scheduling.ts'
+import { Id, Name, PageQuery, Timestamp } from './schema.ts'
 import { InferenceTensor } from './tensors.ts'
 import { Type } from './type.ts'
 
@@ -59,7 +60,10 @@ const submitted = {
   deadlineMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 30 * DEFAULT_TTL_MS })),
   ttlMs: Type.Optional(Type.Integer({ minimum: 1, maximum: 30 * DEFAULT_TTL_MS })),
   priority: Type.Optional(Type.Integer({ minimum: 0, maximum: 100, default: 0, description: 'higher goes first' })),
-  selector: Type.Optional(Labels),
+  admission: Type.Optional(AdmissionMode),
+  selector: Type.Optional(Selector),
+  tolerations: Type.Optional(Tolerations),
+  spread: Type.Optional(Spread),
   device: Type.Optional(Id),
   maxAttempts: Type.Optional(Type.Integer({ minimum: 1, maximum: 20, default: MAX_ATTEMPTS }))
 }

@@ -19,7 +19,14 @@ export const Problem = Type.Object({
   code: Type.String(),
   detail: Type.Optional(Type.String()),
   instance: Type.Optional(Type.String()),
-  errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() })))
+  errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }))),
+  earliestFinishMs: Type.Optional(
+    Type.Union([Type.Number(), Type.Null()], {
+      description:
+        'deadline-infeasible: the least deadline that would be taken now; null where no device can do the work'
+    })
+  ),
+  retryAfterMs: Type.Optional(Type.Integer({ description: 'too-many-requests: when to try again' }))
 })
 export type Problem = Static<typeof Problem>
 

@@ -13,6 +13,7 @@ import { Fleet } from './devices/fleet.ts'
 import { PlacementReports } from './devices/placement-reports.ts'
 import { Sessions } from './devices/sessions.ts'
 import { Upkeep } from './devices/upkeep.ts'
+import { Backpressure } from './jobs/backpressure.ts'
 import { Completion } from './jobs/completion.ts'
 import { Dispatcher, deploymentPool, type WorkPayload } from './jobs/dispatcher.ts'
 import { EarlyEnds } from './jobs/early-ends.ts'
@@ -28,6 +29,20 @@ import { Sources } from './models/sources.ts'
 import { Plans } from './plans/plans.ts'
 import type { EngineResources } from './resources.ts'
 import { RuntimeLibraries } from './runtime-libraries.ts'
+import { Admission } from './scheduling/admission.ts'
+import { questionsTo, SchedulingDesk } from './scheduling/desk.ts'
+import { Explanations } from './scheduling/explanations.ts'
+import { Placer } from './scheduling/placer.ts'
+import { Seeds } from './scheduling/seeds.ts'
+
+const MAX_QUEUED = 100_000
+
+export type EngineOptions = {
+  /** Jobs that wait in one pool at most; submitters are told to come later beyond it. */
+  maxQueued?: number
+  /** Jobs of one pool that the scheduler holds in memory at most, to choose from; the others wait in BullMQ. */
+  heldPerPool?: number
+}
 
 /** The lifecycles, wired: what the control plane's routes and sockets call. */
 export class Engine {
@@ -35,6 +50,7 @@ export class Engine {
   readonly signer: ManifestSigner
   readonly submission: Submission
   readonly jobs: JobView
+  readonly scheduling: SchedulingDesk
   readonly conversions: Conversions
   readonly sources: Sources
   readonly latency: LatencyStore
@@ -45,6 +61,7 @@ export class Engine {
   readonly plans: Plans
   readonly cluster: Cluster
   readonly #support: OperatorSupport
+  readonly #options: EngineOptions
   readonly #connections: Connections
   readonly #benchmarks: Benchmarks
   readonly #outbox: Outbox
@@ -52,10 +69,16 @@ export class Engine {
   readonly #earlyEnds: EarlyEnds
   readonly #upkeep: Upkeep
 
-  private constructor(resources: EngineResources, signer: ManifestSigner, support: OperatorSupport) {
+  private constructor(
+    resources: EngineResources,
+    signer: ManifestSigner,
+    support: OperatorSupport,
+    options: EngineOptions
+  ) {
     this.resources = resources
     this.signer = signer
     this.#support = support
+    this.#options = options
     const waiters = new Waiters()
     const connections = new Connections(resources.nowMs)
     this.#connections = connections
@@ -70,7 +93,9 @@ export class Engine {
     })
     this.cluster = cluster
     this.#outbox = new Outbox(resources, (pool) => cluster.tell({ type: 'wake', pools: [pool] }))
-    this.submission = new Submission(resources, this.#outbox)
+    this.scheduling = new SchedulingDesk(resources, cluster)
+    const backpressure = new Backpressure(resources, options.maxQueued ?? MAX_QUEUED)
+    this.submission = new Submission(resources, this.#outbox, [backpressure, new Admission(this.scheduling)])
     this.jobs = new JobView(resources, waiters)
     this.conversions = new Conversions(resources, this.submission, signer)
     this.sources = new Sources(resources)
@@ -80,7 +105,10 @@ export class Engine {
     this.#completion = new Completion(resources, this.#outbox, connections, {
       conversion: (row, frame) => this.conversions.store(row, frame),
       benchmark: (row, frame) => this.#onBenchmark(row, frame),
-      ended: (row) => this.#onEnded(row)
+      ended: (row) => {
+        backpressure.noteEnded()
+        this.#onEnded(row)
+      }
     })
     this.#earlyEnds = new EarlyEnds(resources, this.#completion, cluster)
     this.runtimeLibraries = new RuntimeLibraries(resources.blobs, signer)
@@ -101,8 +129,12 @@ export class Engine {
   }
 
   /** `support` says which operators a runtime knows. */
-  static async open(resources: EngineResources, support: OperatorSupport): Promise<Engine> {
-    return new Engine(resources, await ManifestSigner.open(resources.registry), support)
+  static async open(
+    resources: EngineResources,
+    support: OperatorSupport,
+    options: EngineOptions = {}
+  ): Promise<Engine> {
+    return new Engine(resources, await ManifestSigner.open(resources.registry), support, options)
   }
 
   async start(): Promise<void> {
@@ -127,7 +159,15 @@ export class Engine {
   schedulerFor(fence: Fence, forwardTo: (replica: string) => Forward): ActiveScheduler {
     const { resources } = this
     const fleet = new Fleet()
-    const dispatcher = new Dispatcher(resources, fleet)
+    const { heldPerPool } = this.#options
+    const placer = new Placer({
+      support: this.#support,
+      metrics: resources.metrics,
+      nowMs: resources.nowMs,
+      ...(heldPerPool === undefined ? {} : { poolRoom: heldPerPool })
+    })
+    const explanations = new Explanations(resources, fleet, placer)
+    const dispatcher = new Dispatcher(resources, fleet, placer)
     const reconciler = new DeploymentReconciler(resources, {
       fleet,
       benchmarks: this.#benchmarks,
@@ -138,9 +178,15 @@ export class Engine {
       dispatcher,
       completion: this.#completion,
       outbox: this.#outbox,
-      earlyEnds: this.#earlyEnds
+      earlyEnds: this.#earlyEnds,
+      explanations
     })
-    return new ActiveScheduler(resources, fence, { fleet, dispatcher, reconciler, sweeper, forwardTo, questions: {} })
+    const seeds = new Seeds(resources, placer)
+    const questions = questionsTo(placer, explanations)
+    return new ActiveScheduler(resources, fence, {
+      ...{ fleet, dispatcher, reconciler, sweeper },
+      ...{ seeds, forwardTo, questions }
+    })
   }
 
   cancelJob(id: string): Promise<boolean> {

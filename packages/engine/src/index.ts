@@ -1,7 +1,7 @@
 export type { ClusterMessage } from './cluster/messages.ts'
 export type { DeviceLink, Fleet, FleetListener, Release, Session } from './devices/fleet.ts'
 export type { Hello, Sessions } from './devices/sessions.ts'
-export { Engine } from './engine.ts'
+export { Engine, type EngineOptions } from './engine.ts'
 export { type GivenJob, requestHash } from './jobs/submission.ts'
 export type { EngineResources, Logger } from './resources.ts'
 export { byteLength } from './tensor-codec.ts'

@@ -16,6 +16,15 @@ import { freeSlots, jobKey, type Session } from '../src/devices/fleet.ts'
 import { Engine, type EngineResources } from '../src/index.ts'
 
 const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined }
+const facts = {
+  arch: 'x64',
+  os: 'linux',
+  cpuModel: 'simulated',
+  cores: 1,
+  memoryBytes: 2 ** 30,
+  diskFreeBytes: 2 ** 30,
+  runtimes: []
+}
 const assign = (jobId: string, epoch = 1): ControlFrame => ({
   type: 'assign',
   jobId,
@@ -62,9 +71,12 @@ describe('ActiveScheduler, of devices at another replica', () => {
     deviceId,
     name: 'device',
     session: 1,
+    state: 'online',
     labels: {},
+    taints: [],
+    capabilities: ['infer'],
+    facts,
     slots: { infer: 2, convert: 0 },
-    accepts: true,
     health: null,
     running: [],
     ready: [],
@@ -78,7 +90,7 @@ describe('ActiveScheduler, of devices at another replica', () => {
   it('keeps the slot of a job that is on its way, and frees that of one which never came there', () => {
     scheduler.receive(holder, { type: 'connected', connection: state() })
     for (const id of [job, other]) {
-      scheduler.fleet.hold(deviceId, jobKey(id, 1), 'infer', 0)
+      scheduler.fleet.hold(deviceId, jobKey(id, 1), 'infer')
       session().link.send(assign(id))
     }
     expect(freeSlots(session())).toEqual({ infer: 0, convert: 0 })
@@ -92,7 +104,7 @@ describe('ActiveScheduler, of devices at another replica', () => {
 
   it('keeps the slot of a job that is being claimed while its holder announces', () => {
     scheduler.receive(holder, { type: 'connected', connection: state() })
-    scheduler.fleet.hold(deviceId, jobKey(job, 1), 'infer', 0)
+    scheduler.fleet.hold(deviceId, jobKey(job, 1), 'infer')
     announce(99, state())
     expect(running()).toEqual([jobKey(job, 1)])
   })
@@ -145,9 +157,12 @@ describe('Connections', () => {
       name: 'd',
       session: 3,
       link: { send: (frame) => frames.push(frame), close: () => undefined },
+      state: 'online',
       labels: {},
+      taints: [],
+      capabilities: ['infer'],
+      facts,
       slots: { infer: 1, convert: 0 },
-      accepts: true,
       health: null,
       running: new Map(),
       ready: new Map([['d', { artifact: 'old', variant: 'v', runtime: 'litert' }]]),

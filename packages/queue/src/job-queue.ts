@@ -103,6 +103,12 @@ export class JobQueue {
     return fetched
   }
 
+  /** How many entries wait in a pool. */
+  async depth(pool: string): Promise<number> {
+    const { waiting = 0, prioritized = 0 } = await this.#pool(pool).queue.getJobCounts('waiting', 'prioritized')
+    return waiting + prioritized
+  }
+
   /** Those of the entries that BullMQ still holds for delivery. */
   async present(entries: readonly QueueEntry[]): Promise<Set<string>> {
     const pipeline = this.#redis.pipeline()

@@ -32,7 +32,9 @@ export type OpenedSession = { session: number; httpToken: string; before: string
 export type DeviceRecord = {
   id: string
   name: string
+  state: DeviceState
   labels: Labels
+  taints: string[]
   capabilities: Capability[]
   facts: DeviceFacts
   slots: Slots
@@ -76,7 +78,9 @@ const toDevice = (row: DeviceModel & { placements: PlacementModel[] }): Device =
 const toRecord = (row: DeviceModel): DeviceRecord => ({
   id: row.id,
   name: row.name,
+  state: stateOf(row),
   labels: row.labels as Labels,
+  taints: row.taints,
   capabilities: row.capabilities as Capability[],
   facts: row.facts as unknown as DeviceFacts,
   slots: { infer: row.inferSlots, convert: row.convertSlots },

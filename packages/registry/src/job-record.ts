@@ -1,18 +1,30 @@
 import type {
   Attempt,
   Datatype,
+  Explanation,
   Job,
   JobError,
   JobKind,
   JobProgress,
   JobState,
-  Labels,
+  Selector,
+  Spread,
   TensorHeader
 } from '@skerry/contracts'
 
 export type StoredTensor = TensorHeader & { blob?: string }
 /** `payload` of an inference job: the tensors' headers; their inline bytes lie in `inputs`, in this order. */
 export type InferencePayload = { inputs: StoredTensor[]; outputs: { name: string; datatype: Datatype }[] }
+
+/** What the scheduler goes by beside the selector; all optional, so that a row of before has none. */
+export type JobTerms = {
+  /** `expires_at` is a deadline that the caller set, not a time to live. */
+  deadline?: true
+  /** It is tried although it will be late. */
+  bestEffort?: true
+  tolerations?: string[]
+  spread?: Spread
+}
 
 export type NewJob = {
   id: string
@@ -25,7 +37,8 @@ export type NewJob = {
   payload: unknown
   inputs: Uint8Array | null
   targetDeviceId: string | null
-  selector: Labels
+  selector: Selector
+  terms: JobTerms
   maxAttempts: number
   ttlMs: number
   idempotencyKey: string | null
@@ -47,7 +60,8 @@ export type JobRow = {
   payload: unknown
   inputs: Buffer | null
   target_device_id: string | null
-  selector: Labels
+  selector: Selector
+  terms: JobTerms
   epoch: number
   max_attempts: number
   device_id: string | null
@@ -63,6 +77,7 @@ export type JobRow = {
   result: unknown
   outputs: Buffer | null
   error: JobError | null
+  explanation: Explanation | null
   request_hash: Buffer | null
   created_at: Date
   expires_at: Date

@@ -1,6 +1,6 @@
-import type { JobProgress, Labels } from '@skerry/contracts'
+import type { JobProgress, Selector } from '@skerry/contracts'
 import type pg from 'pg'
-import type { JobRow, QueuedJob } from './job-record.ts'
+import type { JobRow, JobTerms, QueuedJob } from './job-record.ts'
 import type { Fence } from './replicas.ts'
 
 export type Claim = {
@@ -47,15 +47,23 @@ export async function claimJobs(pool: pg.Pool, claims: Claim[], fence: Fence): P
 /** What the scheduler needs to place a fetched job; rows that are no longer queued in that epoch are left out. */
 export type WaitingJob = QueuedJob & {
   kind: JobRow['kind']
+  model: string | null
   deployment: string | null
   target_device_id: string | null
-  selector: Labels
-  created_at: Date
+  selector: Selector
+  terms: JobTerms
+  /** When it was submitted, when it expires, and when that was read: milliseconds since the epoch by Postgres's clock. */
+  created_ms: number
+  expires_ms: number
+  read_ms: number
 }
 
 export async function loadWaiting(pool: pg.Pool, jobs: Pick<QueuedJob, 'id' | 'epoch'>[]): Promise<WaitingJob[]> {
   const { rows } = await pool.query<WaitingJob>(
-    `SELECT jobs.id, jobs.epoch, pool, priority, kind, deployment, target_device_id, selector, created_at
+    `SELECT jobs.id, jobs.epoch, pool, priority, kind, model, deployment, target_device_id, selector, terms,
+       (extract(epoch FROM created_at) * 1000)::float8 AS created_ms,
+       (extract(epoch FROM expires_at) * 1000)::float8 AS expires_ms,
+       (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS read_ms
      FROM jobs JOIN unnest($1::uuid[], $2::int[]) AS w(id, epoch) ON jobs.id = w.id AND jobs.epoch = w.epoch
      WHERE state = 'queued'`,
     [jobs.map((job) => job.id), jobs.map((job) => job.epoch)]

@@ -1,4 +1,4 @@
-import type { JobError, JobKind, JobState } from '@skerry/contracts'
+import type { Explanation, JobError, JobKind, JobState } from '@skerry/contracts'
 import type pg from 'pg'
 import type { QueuedJob } from './job-record.ts'
 
@@ -111,6 +111,10 @@ export async function cancelJob(pool: pg.Pool, id: string): Promise<EndedEarly |
 export async function expireJobs(pool: pg.Pool): Promise<EndedEarly[]> {
   const error: JobError = { code: 'expired', message: 'The deadline or time to live passed before the job ended' }
   return endEarly(pool, 'expired', error, 'jobs.expires_at <= now()', [])
+}
+
+export async function writeExplanation(pool: pg.Pool, id: string, explanation: Explanation): Promise<void> {
+  await pool.query('UPDATE jobs SET explanation = $2 WHERE id = $1', [id, JSON.stringify(explanation)])
 }
 
 /** Fails every open job of a deployment that is gone. */

@@ -12,11 +12,11 @@ export async function insertJobs(pool: pg.Pool, jobs: NewJob[]): Promise<(Submit
   const rows = jobs.map(({ inputs, requestHash, ...job }) => ({ ...job }))
   const inserted = await pool.query<{ id: string }>(
     `INSERT INTO jobs (id, kind, pool, priority, model, version, deployment, payload, inputs, target_device_id, selector,
-       max_attempts, expires_at, idempotency_key, request_hash)
+       terms, max_attempts, expires_at, idempotency_key, request_hash)
      SELECT j.id, j.kind, j.pool, j.priority, j.model, j.version, j.deployment, j.payload, b.inputs, j."targetDeviceId",
-       j.selector, j."maxAttempts", now() + j."ttlMs" * interval '1 millisecond', j."idempotencyKey", b.hash
+       j.selector, j.terms, j."maxAttempts", now() + j."ttlMs" * interval '1 millisecond', j."idempotencyKey", b.hash
      FROM jsonb_to_recordset($1) AS j(id uuid, kind text, pool text, priority int, model text, version text,
-       deployment text, payload jsonb, "targetDeviceId" uuid, selector jsonb, "maxAttempts" int, "ttlMs" bigint,
+       deployment text, payload jsonb, "targetDeviceId" uuid, selector jsonb, terms jsonb, "maxAttempts" int, "ttlMs" bigint,
        "idempotencyKey" text)
      JOIN unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS b(id, inputs, hash) ON b.id = j.id
      ON CONFLICT (idempotency_key) DO NOTHING RETURNING id`,
@@ -43,6 +43,12 @@ export async function insertJobs(pool: pg.Pool, jobs: NewJob[]): Promise<(Submit
       return new SkerryError('idempotency-mismatch')
     return { id: row.id, created: false }
   })
+}
+
+/** Whether a job was submitted with this key. */
+export async function isKeyKnown(pool: pg.Pool, idempotencyKey: string): Promise<boolean> {
+  const { rowCount } = await pool.query('SELECT 1 FROM jobs WHERE idempotency_key = $1', [idempotencyKey])
+  return rowCount === 1
 }
 
 const bytes = (value: Uint8Array | null): Buffer | null =>

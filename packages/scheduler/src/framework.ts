@@ -1,4 +1,13 @@
-import type { Capability, DeviceHealth, DeviceState, Labels, Operator, RuntimeInfo } from '@skerry/contracts'
+import type {
+  Capability,
+  DeviceHealth,
+  DeviceState,
+  Labels,
+  Operator,
+  PlacementState,
+  RuntimeInfo,
+  Selector
+} from '@skerry/contracts'
 import type { LatencyPrediction } from './profiles/latency-model.ts'
 
 /** What filters and scores may know of a device; a snapshot, never changed by them. */
@@ -17,6 +26,8 @@ export type DeviceSnapshot = {
   batteryPercent: number | null
   /** Artifacts here, by sha256. */
   artifacts: ReadonlyMap<string, 'on-disk' | 'loaded'>
+  /** What should be served here, by deployment. */
+  placements: ReadonlyMap<string, { state: PlacementState; reason?: string }>
   freeSlots: number
   /** Watts while it works, null where unknown. */
   watts: number | null
@@ -24,10 +35,6 @@ export type DeviceSnapshot = {
   runs: number
   writtenBytes: number
 }
-
-export type Requirement =
-  | { key: string; operator: 'in' | 'not-in'; values: readonly string[] }
-  | { key: string; operator: 'exists' | 'not-exists' }
 
 export type Artifact = {
   sha256: string
@@ -43,9 +50,9 @@ export type WorkRequest = {
   model: string | null
   capability: Capability
   targetDeviceId: string | null
-  /** Equality; all must hold. */
-  selector: Labels
-  requirements: readonly Requirement[]
+  /** What the device must serve, or null. */
+  deployment: string | null
+  selector: Selector
   tolerations: readonly string[]
   /** At most `maxSkew` more of the group on one value of the label than on the least used one. */
   spread: { label: string; maxSkew: number } | null
@@ -58,7 +65,8 @@ export type SchedulingContext = {
   /** Work of the request's spread group that is placed, by value of the label; every value a device carries is a key. */
   placedByLabelValue: ReadonlyMap<string, number>
   limits: { temperatureC: number; batteryPercent: number }
-  predict: (device: DeviceSnapshot, artifact: string) => LatencyPrediction
+  /** Of the work on this device, a cold start apart. */
+  predict: (device: DeviceSnapshot, work: WorkRequest) => LatencyPrediction
   /** Milliseconds until the device is free. */
   workAheadMs: (device: DeviceSnapshot) => number
   /** Parts of a cold start; zero where nothing is to be done. */

@@ -22,6 +22,7 @@ const device: DeviceSnapshot = {
   health: null,
   batteryPercent: null,
   artifacts: new Map(),
+  placements: new Map(),
   freeSlots: 1,
   watts: null,
   runs: 0,
@@ -33,7 +34,7 @@ const work: WorkRequest = {
   capability: 'infer',
   targetDeviceId: null,
   selector: {},
-  requirements: [],
+  deployment: null,
   tolerations: [],
   spread: null,
   artifact: { sha256: 'a', bytes: 10, memoryBytes: 10, operators: [], signatureTrusted: true }
@@ -55,7 +56,8 @@ const health = { cpuPercent: 1, memoryUsedBytes: 995, rssBytes: 1, at: '2026-01-
 /** What each filter must refuse: a filter without a line here fails the test. */
 const REFUSED: Record<string, [Partial<WorkRequest>, Partial<DeviceSnapshot>, Partial<SchedulingContext>]> = {
   state: [{}, { state: 'cordoned' }, {}],
-  selector: [{ requirements: [{ key: 'site', operator: 'not-in', values: ['north'] }] }, {}, {}],
+  selector: [{ selector: { site: { notIn: ['north'] } } }, {}, {}],
+  serves: [{ deployment: 'faces' }, { placements: new Map([['faces', { state: 'loading' }]]) }, {}],
   taints: [{}, { taints: ['lab=1:NoSchedule'] }, {}],
   capability: [{ capability: 'convert' }, {}, {}],
   trust: [{ artifact: { sha256: 'a', bytes: 1, memoryBytes: 1, operators: [], signatureTrusted: false } }, {}, {}],
@@ -78,10 +80,7 @@ describe('filters', () => {
   it('takes sets, existence and tolerations', () => {
     const required: WorkRequest = {
       ...work,
-      requirements: [
-        { key: 'site', operator: 'in', values: ['north'] },
-        { key: 'gpu', operator: 'not-exists' }
-      ],
+      selector: { site: { in: ['north', 'west'] }, gpu: { exists: false } },
       tolerations: ['lab']
     }
     expect(firstRejection(required, { ...device, taints: ['lab=1:NoSchedule'] }, context)).toBeNull()

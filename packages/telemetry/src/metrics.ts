@@ -23,6 +23,8 @@ export type Metrics = {
   dispatchMs: Histogram<'kind'>
   transportMs: Histogram<'kind'>
   inferenceMs: Histogram<'runtime'>
+  /** What a run took over what was predicted, or the other way round: 1 is exact. */
+  predictionError: Histogram<'source'>
   /** Sets the gauges' values just before each rendering; for what is cheaper to count then than to keep. */
   beforeRender(collect: () => void | Promise<void>): void
   render(): Promise<string>
@@ -60,6 +62,13 @@ export function createMetrics(): Metrics {
     dispatchMs: duration('job_dispatch_ms', 'Claim to the frame leaving the control plane, in milliseconds', 'kind'),
     transportMs: duration('job_transport_ms', 'Round trip less the time on the device, in milliseconds', 'kind'),
     inferenceMs: duration('job_inference_ms', "The runtime's own invoke, in milliseconds", 'runtime'),
+    predictionError: new Histogram({
+      name: 'skerry_latency_prediction_error_ratio',
+      help: 'Round trip of a job over its prediction, or the inverse: 1 is exact',
+      labelNames: ['source'],
+      buckets: [1.05, 1.1, 1.15, 1.2, 1.25, 1.3, 1.5, 1.75, 2, 3, 5, 10, 30],
+      registers
+    }),
     beforeRender: (collect) => {
       collectors.push(collect)
     },

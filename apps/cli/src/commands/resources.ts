@@ -1,4 +1,4 @@
-import type { Deployment, Job } from '@skerry/contracts'
+import type { Deployment, Explanation, Job } from '@skerry/contracts'
 import type { Command } from 'commander'
 import { apiClientOf } from '../api-client.ts'
 import type { CliConfig } from '../config.ts'
@@ -69,10 +69,41 @@ export function resourceCommands(program: Command, config: CliConfig): void {
       show(flags, job, () => JSON.stringify(job, null, 2))
     })
   jobs
+    .command('explain <id>')
+    .description('why a job is where it is: every device, with what speaks against it')
+    .option('--json')
+    .action(async (id: string, flags: Flags) => {
+      const explanation = await client().get<Explanation>(`/jobs/${encodeURIComponent(id)}/explanation`)
+      show(flags, explanation, () => describe(explanation))
+    })
+  jobs
     .command('cancel <id>')
     .option('--json')
     .action(async (id: string, flags: Flags) => {
       const job = await client().post<Job>(`/jobs/${encodeURIComponent(id)}/cancel`)
       show(flags, job, () => `${job.id} ${job.state}`)
     })
+}
+
+function describe({ summary, rejected, candidates }: Explanation): string {
+  const parts = [summary]
+  if (rejected.length > 0)
+    parts.push(
+      renderTable(
+        ['devices', 'filter', 'reason', 'for example'],
+        rejected.map(({ count, filter, reason, examples }) => [String(count), filter, reason, examples.join(' ')])
+      )
+    )
+  if (candidates.length > 0)
+    parts.push(
+      renderTable(
+        ['candidate', 'done in', 'chosen'],
+        candidates.map(({ device, predictedFinishMs, chosen }) => [
+          device,
+          `${predictedFinishMs.toFixed(1)} ms`,
+          chosen ? 'yes' : ''
+        ])
+      )
+    )
+  return parts.join('\n\n')
 }

@@ -1,5 +1,12 @@
 import { BlobError, type BlobErrorCode } from '@skerry/blobs'
-import { ERRORS, type ErrorCode, type FieldProblem, type Problem, SkerryError } from '@skerry/contracts'
+import {
+  ERRORS,
+  type ErrorCode,
+  type FieldProblem,
+  type Problem,
+  type ProblemMembers,
+  SkerryError
+} from '@skerry/contracts'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 
@@ -20,7 +27,12 @@ const FASTIFY_CODES: Record<string, ErrorCode> = {
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'invalid-request'
 }
 
-export function problemOf(code: ErrorCode, detail: string, fields: FieldProblem[] = []): Problem {
+export function problemOf(
+  code: ErrorCode,
+  detail: string,
+  fields: FieldProblem[] = [],
+  members: ProblemMembers = {}
+): Problem {
   const { status, title } = ERRORS[code]
   return {
     type: `urn:skerry:problem:${code}`,
@@ -28,13 +40,14 @@ export function problemOf(code: ErrorCode, detail: string, fields: FieldProblem[
     status,
     code,
     detail,
+    ...members,
     ...(fields.length === 0 ? {} : { errors: fields })
   }
 }
 
 /** Any error as the problem a caller sees. The text of an error that nobody foresaw stays in the log. */
 export function toProblem(error: unknown): Problem {
-  if (error instanceof SkerryError) return problemOf(error.code, error.message, error.fields)
+  if (error instanceof SkerryError) return problemOf(error.code, error.message, error.fields, error.members)
   if (error instanceof BlobError) return problemOf(BLOB_CODES[error.code], error.message)
   const { code, validation, message, statusCode } = error as FastifyError
   if (validation !== undefined) {
@@ -51,6 +64,7 @@ export function toProblem(error: unknown): Problem {
 }
 
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+  if (problem.retryAfterMs !== undefined) reply.header('retry-after', String(Math.ceil(problem.retryAfterMs / 1000)))
   return reply
     .code(problem.status)
     .header('content-type', 'application/problem+json; charset=utf-8')

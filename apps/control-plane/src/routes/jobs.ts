@@ -1,4 +1,4 @@
-import { Job, JobQuery, JobRequest, Latency, LatencyQuery, Page, SkerryError } from '@skerry/contracts'
+import { Explanation, Job, JobQuery, JobRequest, Latency, LatencyQuery, Page, SkerryError } from '@skerry/contracts'
 import { Type } from 'typebox'
 import { idempotencyKey } from '../plugins/idempotency.ts'
 import { type BinaryBody, isBinaryBody, parseBinaryBody } from './binary-body.ts'
@@ -90,6 +90,19 @@ export default async function jobs(app: App, { engine }: RouteOptions): Promise<
       request.raw.once('close', () => gone.abort())
       return engine.jobs.get(request.params.job, request.query.waitMs ?? 0, gone.signal)
     }
+  )
+
+  app.get(
+    '/jobs/:job/explanation',
+    {
+      schema: {
+        tags,
+        summary: 'Why the job is where it is: every device, rejected with its reason or a candidate',
+        params: Params,
+        response: { 200: Explanation, ...problems }
+      }
+    },
+    async (request) => engine.scheduling.explainJob(await engine.jobs.row(request.params.job))
   )
 
   app.post(

@@ -1,9 +1,11 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Fence } from '@skerry/registry'
 import type { DeploymentReconciler } from '../deployments/reconciler.ts'
 import type { Fleet, Session } from '../devices/fleet.ts'
 import { type Dispatcher, deploymentPool, devicePool } from '../jobs/dispatcher.ts'
 import type { Sweeper } from '../jobs/sweeper.ts'
 import type { EngineResources } from '../resources.ts'
+import type { Seeds } from '../scheduling/seeds.ts'
 import { type Forward, HolderLink } from './holder-link.ts'
 import type { ConnectionState, ToScheduler } from './messages.ts'
 
@@ -17,6 +19,7 @@ export type SchedulerParts = {
   dispatcher: Dispatcher
   reconciler: DeploymentReconciler
   sweeper: Sweeper
+  seeds: Seeds
   /** The way to the replica of that id. */
   forwardTo: (replica: string) => Forward
   /** What other replicas may ask, by name. */
@@ -96,7 +99,6 @@ export class ActiveScheduler {
         this.#connect(from, message.connection, Number.POSITIVE_INFINITY)
         reconciler.connected(message.connection.deviceId)
         reconciler.scheduleAll()
-        dispatcher.wakeAll()
         return
       case 'disconnected':
         this.#disconnect(message.deviceId, message.session)
@@ -106,13 +108,12 @@ export class ActiveScheduler {
         return
       case 'health':
         if (fleet.current(message.deviceId, message.session) !== undefined)
-          if (fleet.noteHealth(message.deviceId, message.health)) dispatcher.wakeAll()
+          fleet.noteHealth(message.deviceId, message.health)
         return
-      case 'slots':
+      case 'facts':
         if (fleet.current(message.deviceId, message.session) === undefined) return
-        fleet.setSlots(message.deviceId, message.slots)
+        fleet.change(message.deviceId, { slots: message.slots, facts: message.facts })
         reconciler.scheduleAll()
-        dispatcher.wakeAll()
         return
       case 'placement':
         this.#onPlacement(message)
@@ -137,6 +138,7 @@ export class ActiveScheduler {
         return
       case 'deployment-deleted':
         dispatcher.forgetPool(deploymentPool(message.deployment))
+        dispatcher.forgetDeployment(message.deployment)
         for (const device of message.devices) {
           fleet.setReady(device, message.deployment, null)
           void reconciler.sendDesired(device).catch(this.#failed)
@@ -156,7 +158,7 @@ export class ActiveScheduler {
 
   #connect(from: string, connection: ConnectionState, heard: number): void {
     const { fleet, forwardTo } = this.#parts
-    const { deviceId, session, health, ...rest } = connection
+    const { deviceId, session, ...rest } = connection
     const before = fleet.get(deviceId)
     if (before !== undefined && before.session > session) return
     const running = new Map(connection.running)
@@ -169,22 +171,20 @@ export class ActiveScheduler {
         heard
       )
     } else link = this.#linkTo(connection, forwardTo(from))
-    this.#forgetInFlight(before, running)
     const entry: Session = {
       deviceId,
       session,
       ...rest,
       replicaId: from,
       link,
-      refusing: health?.refusing !== undefined,
-      health,
       running,
-      ready: new Map(connection.ready),
-      lastAssignedAtMs: before?.lastAssignedAtMs ?? 0
+      ready: new Map(connection.ready)
     }
     fleet.connect(entry)
     this.#links.set(deviceId, link)
     this.#read([deviceId])
+    for (const [deployment, served] of connection.ready)
+      void this.#parts.seeds.ready(deviceId, deployment, served).catch(this.#failed)
   }
 
   #linkTo({ deviceId, session, running }: ConnectionState, forward: Forward): HolderLink {
@@ -197,16 +197,10 @@ export class ActiveScheduler {
     if (before === undefined) return
     this.#links.delete(deviceId)
     this.#parts.fleet.disconnect(deviceId, session)
-    this.#forgetInFlight(before, new Map())
-  }
-
-  #forgetInFlight(before: Session | undefined, kept: ReadonlyMap<string, unknown>): void {
-    for (const key of before?.running.keys() ?? []) if (!kept.has(key)) this.#parts.dispatcher.inFlight.delete(key)
   }
 
   #onReleased({ session, release }: Extract<ToScheduler, { type: 'released' }>): void {
     const { fleet, dispatcher } = this.#parts
-    dispatcher.inFlight.delete(release.key)
     if (fleet.current(release.deviceId, session) === undefined) return
     this.#links.get(release.deviceId)?.released(release.key)
     fleet.released(release)
@@ -219,6 +213,7 @@ export class ActiveScheduler {
     if (fleet.current(deviceId, session) === undefined) return
     fleet.setReady(deviceId, deployment, served)
     if (served !== null) {
+      void this.#parts.seeds.ready(deviceId, deployment, served).catch(this.#failed)
       dispatcher.wake(deploymentPool(deployment))
       dispatcher.wake(devicePool(deviceId))
     }
@@ -281,13 +276,14 @@ export class ActiveScheduler {
     while (this.#unread.size > 0 && !this.#stopped) {
       const ids = [...this.#unread]
       this.#unread = new Set()
-      for (const { id, labels, cordoned, revoked } of await this.#resources.registry.devices.records(ids)) {
-        if (revoked) this.#revoked(id)
+      for (const { id, state, labels, taints } of await this.#resources.registry.devices.records(ids)) {
+        if (state === 'revoked') this.#revoked(id)
         const session = fleet.get(id)
-        const accepts = !cordoned
-        if (session === undefined || (session.accepts === accepts && sameLabels(session.labels, labels))) continue
-        fleet.change(id, { labels, accepts })
-        dispatcher.wakeAll()
+        if (session === undefined) continue
+        // It is connected, whatever its replica has yet written of that.
+        const now = { state: state === 'offline' ? 'online' : state, labels, taints } as const
+        if (!isDeepStrictEqual(now, { state: session.state, labels: session.labels, taints: session.taints }))
+          fleet.change(id, now)
       }
     }
   }
@@ -301,6 +297,3 @@ export class ActiveScheduler {
   readonly #failed = (error: unknown): void =>
     this.#resources.log.error({ err: error }, 'a message to the scheduler could not be followed')
 }
-
-const sameLabels = (a: Record<string, string>, b: Record<string, string>): boolean =>
-  Object.keys(a).length === Object.keys(b).length && Object.entries(a).every(([key, value]) => b[key] === value)

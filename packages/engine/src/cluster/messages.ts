@@ -1,4 +1,4 @@
-import type { ControlFrame, DeviceHealth, Labels, Slots } from '@skerry/contracts'
+import type { Capability, ControlFrame, DeviceFacts, DeviceHealth, DeviceState, Labels, Slots } from '@skerry/contracts'
 import type { EndedEarly } from '@skerry/registry'
 import type { ServedArtifact } from '@skerry/scheduler'
 import type { Release } from '../devices/fleet.ts'
@@ -8,9 +8,12 @@ export type ConnectionState = {
   deviceId: string
   name: string
   session: number
+  state: DeviceState
   labels: Labels
+  taints: readonly string[]
+  capabilities: readonly Capability[]
+  facts: DeviceFacts
   slots: Slots
-  accepts: boolean
   health: DeviceHealth | null
   /** By `jobKey`. */
   running: [key: string, slot: 'infer' | 'convert'][]
@@ -25,7 +28,7 @@ export type ToScheduler =
   | ({ type: 'disconnected' } & OfSession)
   | { type: 'released'; session: number; release: Release }
   | ({ type: 'health'; health: DeviceHealth } & OfSession)
-  | ({ type: 'slots'; slots: Slots } & OfSession)
+  | ({ type: 'facts'; slots: Slots; facts: DeviceFacts } & OfSession)
   | ({ type: 'placement'; deployment: string; served: ServedArtifact | null } & OfSession)
   /** All connections of a replica, in parts; `heard`: up to which of the scheduler's messages they are the outcome. */
   | { type: 'announcement'; term: number; heard: number; connections: ConnectionState[]; last: boolean }

@@ -49,6 +49,7 @@ export class Benchmarks {
       inputs: null,
       targetDeviceId: deviceId,
       selector: {},
+      terms: {},
       maxAttempts: 3,
       ttlMs: DEFAULT_TTL_MS,
       idempotencyKey: null,

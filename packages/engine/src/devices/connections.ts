@@ -1,7 +1,8 @@
-import type { ControlFrame, DeviceHealth, Labels, Slots } from '@skerry/contracts'
+import type { Capability, ControlFrame, DeviceFacts, DeviceHealth, DeviceState, Labels, Slots } from '@skerry/contracts'
 import type { RunningRef } from '@skerry/registry'
-import { type ServedArtifact, slotKind } from '@skerry/scheduler'
+import type { ServedArtifact } from '@skerry/scheduler'
 import type { ConnectionState } from '../cluster/messages.ts'
+import { slotOf } from '../scheduling/work.ts'
 import { type DeviceLink, jobKey } from './fleet.ts'
 
 /** A job that reached the device, and when, where that was over this connection. */
@@ -13,9 +14,12 @@ export type Connection = {
   name: string
   session: number
   link: DeviceLink
+  state: DeviceState
   labels: Labels
+  taints: readonly string[]
+  capabilities: readonly Capability[]
+  facts: DeviceFacts
   slots: Slots
-  accepts: boolean
   health: DeviceHealth | null
   running: Map<string, Held>
   ready: Map<string, ServedArtifact>
@@ -98,7 +102,7 @@ export class Connections {
     if (frame.type === 'cancel' && !connection.running.has(jobKey(frame.jobId, frame.epoch))) return 'absent'
     if (frame.type === 'assign') {
       const { jobId, epoch, work } = frame
-      const held: Held = { jobId, epoch, slot: slotKind(work.kind), sentAtMs: this.#nowMs() }
+      const held: Held = { jobId, epoch, slot: slotOf(work.kind), sentAtMs: this.#nowMs() }
       connection.running.set(jobKey(jobId, epoch), dispatchMs === undefined ? held : { ...held, dispatchMs })
     }
     if (frame.type === 'desired')

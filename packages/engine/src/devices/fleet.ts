@@ -1,5 +1,5 @@
-import type { ControlFrame, DeviceHealth, Labels, Slots } from '@skerry/contracts'
-import type { SchedulableDevice, ServedArtifact } from '@skerry/scheduler'
+import type { Capability, ControlFrame, DeviceFacts, DeviceHealth, DeviceState, Labels, Slots } from '@skerry/contracts'
+import type { ServedArtifact } from '@skerry/scheduler'
 
 /** One connection to a device's agent; the control plane's WebSocket behind it. */
 export interface DeviceLink {
@@ -15,17 +15,18 @@ export type Session = {
   /** Which replica holds its socket. */
   replicaId: string
   link: DeviceLink
+  /** Anything but `online` gets no new work. */
+  state: DeviceState
   labels: Labels
+  taints: readonly string[]
+  capabilities: readonly Capability[]
+  facts: DeviceFacts
   slots: Slots
-  accepts: boolean
-  /** Its agent said that it takes no work now: short of memory, hot, or low on battery. */
-  refusing: boolean
   /** What its last heartbeat said, where one came in this session. */
   health: DeviceHealth | null
   /** What occupies a slot there, by job and epoch, until its result came; also jobs that were cancelled meanwhile. */
   running: Map<string, 'infer' | 'convert'>
   ready: Map<string, ServedArtifact>
-  lastAssignedAtMs: number
 }
 
 /** A device is done with a job, so its slot is free: with what became of the attempt, and what it took there. */
@@ -35,9 +36,8 @@ export type Release = {
   key: string
   /** `returned`: back in the queue under the next epoch, or failed as often as it may; `void`: nobody asks for it any more. */
   outcome: 'succeeded' | 'failed' | 'returned' | 'void'
-  /** Milliseconds of the runtime's own invoke, and from frame to result on the device, where the device said them. */
-  inferenceMs?: number
-  deviceMs?: number
+  /** From the frame that gave it to its result, where both passed here. */
+  roundTripMs?: number
 }
 
 /** Told of what changes among the connected devices, after it did and in the same turn. */
@@ -45,15 +45,15 @@ export type FleetListener = {
   /** Also when a device that is connected opens its next session, or its replica says again what it knows of it. */
   onConnected?(session: Session): void
   onDisconnected?(deviceId: string): void
-  /** A slot became free, or there are other slots. */
+  /** A slot was taken, or became free. */
   onCredits?(deviceId: string): void
-  /** Labels, whether it takes work, health, or what is ready there. */
+  /** What decides whether it may do work: state, labels, taints, slots, health, what it serves. */
   onChanged?(deviceId: string): void
   /** A result came. `onCredits` follows. */
   onReleased?(release: Release): void
 }
 
-type Change = Partial<Pick<Session, 'labels' | 'accepts' | 'refusing' | 'health'>>
+type Change = Partial<Pick<Session, 'state' | 'labels' | 'taints' | 'slots' | 'facts'>>
 
 export const jobKey = (id: string, epoch: number): string => `${id}-${epoch}`
 
@@ -100,11 +100,11 @@ export class Fleet {
     return true
   }
 
-  hold(deviceId: string, key: string, slot: 'infer' | 'convert', nowMs: number): void {
+  hold(deviceId: string, key: string, slot: 'infer' | 'convert'): void {
     const session = this.#sessions.get(deviceId)
     if (session === undefined) return
     session.running.set(key, slot)
-    session.lastAssignedAtMs = nowMs
+    this.#credits(deviceId)
   }
 
   /** Gives a slot back that was held for nothing: the job was not claimed. */
@@ -127,13 +127,6 @@ export class Fleet {
     this.#changed(deviceId)
   }
 
-  setSlots(deviceId: string, slots: Slots): void {
-    const session = this.#sessions.get(deviceId)
-    if (session === undefined) return
-    session.slots = slots
-    this.#credits(deviceId)
-  }
-
   /** What a deployment has ready there; null: nothing any more. */
   setReady(deviceId: string, deployment: string, served: ServedArtifact | null): void {
     const session = this.#sessions.get(deviceId)
@@ -143,24 +136,18 @@ export class Fleet {
     this.#changed(deviceId)
   }
 
-  /** Answers whether the device takes work again that it refused before. */
-  noteHealth(deviceId: string, health: DeviceHealth): boolean {
+  noteHealth(deviceId: string, health: DeviceHealth): void {
     const session = this.#sessions.get(deviceId)
-    if (session === undefined) return false
-    const refused = session.refusing
-    this.change(deviceId, { refusing: health.refusing !== undefined, health })
-    return refused && !session.refusing
-  }
-
-  snapshot(): SchedulableDevice[] {
-    return [...this.#sessions.values()].map((session) => ({
-      id: session.deviceId,
-      labels: session.labels,
-      accepts: session.accepts && !session.refusing,
-      free: freeSlots(session),
-      ready: session.ready,
-      lastAssignedAtMs: session.lastAssignedAtMs
-    }))
+    if (session === undefined) return
+    const before = session.health
+    session.health = health
+    // Most heartbeats change nothing that a filter reads.
+    if (
+      before?.refusing !== health.refusing ||
+      before?.throttled !== health.throttled ||
+      isHot(before) !== isHot(health)
+    )
+      this.#changed(deviceId)
   }
 
   #credits(deviceId: string): void {
@@ -178,3 +165,7 @@ export function freeSlots(session: Session): Slots {
   for (const slot of session.running.values()) slot === 'infer' ? infer-- : convert--
   return { infer: Math.max(0, infer), convert: Math.max(0, convert) }
 }
+
+/** Beyond this a device gets no work, throttled or not. */
+export const MAX_TEMPERATURE_C = 95
+const isHot = (health: DeviceHealth | null): boolean => (health?.temperatureC ?? 0) > MAX_TEMPERATURE_C

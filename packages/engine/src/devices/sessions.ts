@@ -8,13 +8,13 @@ import {
   type Slots
 } from '@skerry/contracts'
 import { adoptRunning, writeProgress } from '@skerry/registry'
-import { slotKind } from '@skerry/scheduler'
 import type { Cluster } from '../cluster/cluster.ts'
 import { desiredFor } from '../deployments/desired.ts'
 import type { Completion } from '../jobs/completion.ts'
 import type { LatencyStore } from '../latency.ts'
 import type { ManifestSigner } from '../manifest-signer.ts'
 import type { EngineResources } from '../resources.ts'
+import { slotOf } from '../scheduling/work.ts'
 import { type Connection, type Connections, type Held, stateOf } from './connections.ts'
 import type { DeviceConfigs } from './device-configs.ts'
 import type { DeviceDiagnostics } from './device-diagnostics.ts'
@@ -83,15 +83,18 @@ export class Sessions {
     // What it holds keeps its slot busy, even a job that was given to another device meanwhile.
     const running = new Map<string, Held>()
     for (const ref of hello.holding) running.set(jobKey(ref.jobId, ref.epoch), { ...ref, slot: 'infer' })
-    for (const { id, epoch, kind } of kept) running.set(jobKey(id, epoch), { jobId: id, epoch, slot: slotKind(kind) })
+    for (const { id, epoch, kind } of kept) running.set(jobKey(id, epoch), { jobId: id, epoch, slot: slotOf(kind) })
     const entry: Connection = {
       deviceId: hello.deviceId,
       name: record.name,
       session,
       link,
+      state: record.state,
       labels: record.labels,
+      taints: record.taints,
+      capabilities,
+      facts: hello.facts,
       slots,
-      accepts: !record.cordoned,
       health: null,
       running,
       ready: new Map(),
@@ -180,19 +183,20 @@ export class Sessions {
     const { deviceId, session } = current
     const { capabilities } = await devices.record(deviceId)
     current.slots = allowedSlots(capabilities, slots)
+    current.facts = facts
     await devices.writeFacts(deviceId, current.slots, facts)
-    this.#cluster.tell({ type: 'slots', deviceId, session, slots: current.slots })
+    this.#cluster.tell({ type: 'facts', deviceId, session, slots: current.slots, facts })
   }
 
   async #onResult(current: Connection, frame: ResultFrame, body: Uint8Array): Promise<void> {
     const { deviceId, session, running } = current
+    const arrivedAtMs = this.#resources.nowMs()
     const { status, outcome } = await this.#completion.onResult(deviceId, frame, body)
     const key = jobKey(frame.jobId, frame.epoch)
+    const sentAtMs = running.get(key)?.sentAtMs
     running.delete(key)
-    const { inferenceMs, deviceMs } = frame.timings ?? {}
     const release: Release = { deviceId, key, outcome }
-    if (inferenceMs !== undefined) release.inferenceMs = inferenceMs
-    if (deviceMs !== undefined) release.deviceMs = deviceMs
+    if (sentAtMs !== undefined) release.roundTripMs = arrivedAtMs - sentAtMs
     this.#cluster.tell({ type: 'released', session, release })
     current.link.send({ type: 'ack', jobId: frame.jobId, epoch: frame.epoch, status })
   }

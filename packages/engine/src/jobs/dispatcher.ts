@@ -6,24 +6,23 @@ import {
   type InferencePayload,
   type JobRow,
   loadWaiting,
-  openPools,
-  type WaitingJob
+  openPools
 } from '@skerry/registry'
-import { type Assignment, assign, type SchedulableJob, slotKind } from '@skerry/scheduler'
 import { type Fleet, jobKey } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
+import type { Decision, Placer } from '../scheduling/placer.ts'
+import { slotOf } from '../scheduling/work.ts'
 
 export const CONVERSION_POOL = 'conversion'
 /** Work that names its device has a pool of its own, so that it holds up nobody while that device is busy or away. */
 export const devicePool = (deviceId: string): string => `device-${deviceId}`
 export const deploymentPool = (deployment: string): string => `deployment-${deployment}`
 
-const MAX_WAITING = 5_000
 const FETCH_LIMIT = 256
+const CLAIM_LIMIT = 512
 const POLL_MS = 2_000
-
-export type InFlight = { claimedAtMs: number; sentAtMs: number }
-type Entry = WaitingJob & SchedulableJob
+/** How soon work is looked at again that free devices were left alone for. */
+const HELD_BACK_MS = 20
 
 /** The terms of a conversion or benchmark, as they are stored in a job's payload. */
 export type WorkPayload = Extract<ControlFrame, { type: 'assign' }>['work']
@@ -31,26 +30,47 @@ export type WorkPayload = Extract<ControlFrame, { type: 'assign' }>['work']
 /**
  * Takes job ids out of the pools, claims rows for devices that are free now, and sends them.
  *
- *   BullMQ pool --fetch--> waiting (memory, ordered) --assign--> claim in Postgres --> frame to the device
- *                             ^ a job that no free device may run stays here
+ *   BullMQ pool --fetch--> waiting (the placer's memory) --decide--> claim in Postgres --> frame to the device
+ *                             ^ a job that nobody free should do now stays here
  */
 export class Dispatcher {
   readonly #resources: EngineResources
   readonly #fleet: Fleet
-  readonly inFlight = new Map<string, InFlight>()
-  #waiting: Entry[] = []
-  readonly #waitingKeys = new Set<string>()
+  readonly #placer: Placer
   readonly #pools = new Set<string>([CONVERSION_POOL])
   readonly #dirty = new Set<string>()
   #pumping: Promise<void> | null = null
   #again = false
-  #timer: NodeJS.Timeout | undefined
+  #poll: NodeJS.Timeout | undefined
+  #heldBack: NodeJS.Timeout | undefined
   #stopped = true
   #fence: Fence | null = null
 
-  constructor(resources: EngineResources, fleet: Fleet) {
+  constructor(resources: EngineResources, fleet: Fleet, placer: Placer) {
     this.#resources = resources
     this.#fleet = fleet
+    this.#placer = placer
+    fleet.listen({
+      onConnected: (session) => {
+        placer.upsert(session)
+        this.wakeAll()
+      },
+      onDisconnected: (deviceId) => {
+        placer.remove(deviceId)
+        this.pump()
+      },
+      onCredits: (deviceId) => {
+        const session = fleet.get(deviceId)
+        if (session !== undefined) placer.credits(session)
+      },
+      onChanged: (deviceId) => {
+        const session = fleet.get(deviceId)
+        if (session !== undefined) placer.upsert(session)
+        this.pump()
+      },
+      onReleased: ({ deviceId, key, outcome, roundTripMs }) =>
+        placer.ended(deviceId, key, outcome === 'succeeded' ? (roundTripMs ?? null) : null)
+    })
   }
 
   /** Claims nothing once `fence` no longer holds. */
@@ -59,13 +79,17 @@ export class Dispatcher {
     this.#fence = fence
     for (const pool of await openPools(this.#resources.registry.pool)) this.#pools.add(pool)
     // A wake-up can be lost with a connection; the slow poll is the net below it.
-    this.#timer = setInterval(() => this.wakeAll(), POLL_MS)
+    this.#poll = setInterval(() => {
+      this.#placer.dropHopeless()
+      this.wakeAll()
+    }, POLL_MS)
     this.wakeAll()
   }
 
   async stop(): Promise<void> {
     this.#stopped = true
-    clearInterval(this.#timer)
+    clearInterval(this.#poll)
+    clearTimeout(this.#heldBack)
     await this.#pumping
   }
 
@@ -87,19 +111,22 @@ export class Dispatcher {
 
   /** Held in memory here, so not lost although BullMQ no longer knows it. */
   holds(id: string, epoch: number): boolean {
-    return this.#waitingKeys.has(jobKey(id, epoch))
+    return this.#placer.has(jobKey(id, epoch))
   }
 
   forget(id: string, epoch: number): void {
-    if (!this.#waitingKeys.delete(jobKey(id, epoch))) return
-    this.#waiting = this.#waiting.filter((job) => job.id !== id || job.epoch !== epoch)
+    this.#placer.forget(jobKey(id, epoch))
   }
 
   forgetPool(pool: string): void {
     this.#pools.delete(pool)
     this.#dirty.delete(pool)
-    for (const job of this.#waiting) if (job.pool === pool) this.#waitingKeys.delete(jobKey(job.id, job.epoch))
-    this.#waiting = this.#waiting.filter((job) => job.pool !== pool)
+    this.#placer.forgetPool(pool)
+  }
+
+  /** What was learnt of it says nothing of another deployment of that name. */
+  forgetDeployment(deployment: string): void {
+    this.#placer.forgetDeployment(deployment)
   }
 
   /** Looks for work again: a slot became free, a device became ready, a job arrived. */
@@ -128,70 +155,45 @@ export class Dispatcher {
       this.#resources.log.error({ err: error }, 'dispatch failed; trying again shortly')
       if (!this.#stopped) setTimeout(() => this.pump(), 500)
     }
+    clearTimeout(this.#heldBack)
+    if (!this.#stopped && this.#placer.isHoldingBack) this.#heldBack = setTimeout(() => this.pump(), HELD_BACK_MS)
   }
 
-  /** How many jobs of this pool the free slots could take now. */
-  #demand(pool: string): number {
-    let demand = 0
-    for (const device of this.#fleet.snapshot()) {
-      if (!device.accepts) continue
-      if (pool === CONVERSION_POOL) demand += device.free.convert
-      else if (pool === devicePool(device.id)) demand += device.free.infer + device.free.convert
-      else if ([...device.ready.keys()].some((deployment) => deploymentPool(deployment) === pool))
-        demand += device.free.infer
-    }
-    return demand
-  }
-
+  /** Into the placer's memory, so that what is most urgent can go first, whichever pool it lies in. */
   async #fetch(): Promise<void> {
+    const { queue, registry } = this.#resources
     for (const pool of [...this.#dirty]) {
-      const room = MAX_WAITING - this.#waiting.length
-      const limit = Math.min(this.#demand(pool), room, FETCH_LIMIT)
+      const limit = Math.min(this.#placer.room(pool), FETCH_LIMIT)
+      // Stays dirty: there is room again once some of it was placed.
       if (limit <= 0) continue
       // Before the fetch: a wake-up that comes while it runs is for jobs that it may have missed.
       this.#dirty.delete(pool)
-      const fetched = await this.#resources.queue.fetch(pool, limit)
+      const fetched = await queue.fetch(pool, limit)
       if (fetched.length === limit) this.#dirty.add(pool)
       if (fetched.length === 0) continue
-      for (const job of await loadWaiting(this.#resources.registry.pool, fetched)) this.#insert(job)
+      // What does not fit any more comes back by the sweep.
+      for (const job of await loadWaiting(registry.pool, fetched)) this.#placer.offer(job)
     }
-  }
-
-  #insert(job: WaitingJob): void {
-    const key = jobKey(job.id, job.epoch)
-    if (this.#waitingKeys.has(key)) return
-    this.#waitingKeys.add(key)
-    const entry = { ...job, targetDeviceId: job.target_device_id }
-    const before = (a: Entry, b: Entry) => b.priority - a.priority || a.created_at.getTime() - b.created_at.getTime()
-    let low = 0
-    let high = this.#waiting.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (before(this.#waiting[middle] as Entry, entry) <= 0) low = middle + 1
-      else high = middle
-    }
-    this.#waiting.splice(low, 0, entry)
   }
 
   async #place(): Promise<boolean> {
-    const plan = assign(this.#waiting, this.#fleet.snapshot())
-    if (plan.length === 0) return false
+    const decisions = this.#placer.decide(CLAIM_LIMIT)
+    if (decisions.length === 0) return false
     const claims: Claim[] = []
-    const taken = new Map<string, Assignment>()
-    for (const assignment of plan) {
-      const session = this.#fleet.get(assignment.deviceId)
-      if (session === undefined) continue
-      const key = jobKey(assignment.job.id, assignment.job.epoch)
-      this.#fleet.hold(assignment.deviceId, key, slotKind(assignment.job.kind), this.#resources.nowMs())
-      taken.set(key, assignment)
+    const taken = new Map<string, Decision>()
+    for (const decision of decisions) {
+      const { job, session, served } = decision
+      const key = jobKey(job.id, job.epoch)
+      this.#fleet.hold(session.deviceId, key, slotOf(job.kind))
+      taken.set(key, decision)
       claims.push({
-        id: assignment.job.id,
-        epoch: assignment.job.epoch,
-        deviceId: assignment.deviceId,
+        id: job.id,
+        epoch: job.epoch,
+        deviceId: session.deviceId,
         session: session.session,
-        variant: assignment.served?.variant ?? null,
-        runtime: assignment.served?.runtime ?? null,
-        leaseMs: assignment.job.kind === 'conversion' ? CONVERSION_LEASE_MS : INFERENCE_LEASE_MS
+        variant: served?.variant ?? null,
+        runtime: served?.runtime ?? null,
+        leaseMs: job.kind === 'conversion' ? CONVERSION_LEASE_MS : INFERENCE_LEASE_MS
       })
     }
     if (this.#fence === null) throw new Error('the dispatcher was not started')
@@ -199,50 +201,42 @@ export class Dispatcher {
     try {
       rows = await claimJobs(this.#resources.registry.pool, claims, this.#fence)
     } catch (error) {
-      for (const [key, { deviceId }] of taken) this.#fleet.release(deviceId, key)
+      for (const [key, { job, session }] of taken) {
+        this.#fleet.release(session.deviceId, key)
+        this.#placer.offer(job)
+      }
       throw error
     }
     const claimedAtMs = this.#resources.nowMs()
-    this.#waiting = this.#waiting.filter((job) => !taken.has(jobKey(job.id, job.epoch)))
-    for (const key of taken.keys()) this.#waitingKeys.delete(key)
     for (const row of rows) {
       const key = jobKey(row.id, row.epoch)
-      const assignment = taken.get(key)
+      const decision = taken.get(key)
       taken.delete(key)
-      if (assignment !== undefined) this.#send(row, assignment, claimedAtMs)
+      if (decision !== undefined) this.#send(row, decision, claimedAtMs)
     }
     // Not returned: cancelled, expired, or delivered twice. Whoever changed the row has seen to the rest.
-    for (const [key, { deviceId }] of taken) this.#fleet.release(deviceId, key)
+    for (const [key, { session }] of taken) this.#fleet.release(session.deviceId, key)
     return true
   }
 
-  #send(row: JobRow, assignment: Assignment, claimedAtMs: number): void {
-    const session = this.#fleet.current(assignment.deviceId, row.session ?? -1)
+  #send(row: JobRow, { job, session: chosen, served }: Decision, claimedAtMs: number): void {
+    const session = this.#fleet.current(chosen.deviceId, row.session ?? -1)
     // The device left between claim and frame: its lease, or its next hello, brings the job back.
     if (session === undefined) return
-    const { work, body } = this.#work(row, assignment)
-    session.link.send({ type: 'assign', jobId: row.id, epoch: row.epoch, work }, body, claimedAtMs)
-    const sentAtMs = this.#resources.nowMs()
-    this.inFlight.set(jobKey(row.id, row.epoch), { claimedAtMs, sentAtMs })
-    this.#resources.metrics.queueMs.observe(
-      { kind: row.kind },
-      (row.started_at?.getTime() ?? 0) - row.queued_at.getTime()
-    )
-    this.#resources.metrics.dispatchMs.observe({ kind: row.kind }, sentAtMs - claimedAtMs)
-  }
-
-  #work(row: JobRow, assignment: Assignment): { work: WorkPayload; body: Uint8Array[] } {
-    if (row.kind !== 'inference') return { work: row.payload as WorkPayload, body: [] }
-    const payload = row.payload as InferencePayload
-    return {
-      work: {
-        kind: 'inference',
-        deployment: row.deployment ?? '',
-        artifact: assignment.served?.artifact ?? '',
-        inputs: payload.inputs,
-        outputs: payload.outputs
-      },
-      body: row.inputs === null || row.inputs.length === 0 ? [] : [row.inputs]
-    }
+    this.#placer.began(job, session)
+    const work = workOf(row, served)
+    session.link.send({ type: 'assign', jobId: row.id, epoch: row.epoch, work }, bodyOf(row), claimedAtMs)
+    const { queueMs, dispatchMs } = this.#resources.metrics
+    queueMs.observe({ kind: row.kind }, (row.started_at?.getTime() ?? 0) - row.queued_at.getTime())
+    dispatchMs.observe({ kind: row.kind }, this.#resources.nowMs() - claimedAtMs)
   }
 }
+
+function workOf(row: JobRow, served: Decision['served']): WorkPayload {
+  if (row.kind !== 'inference') return row.payload as WorkPayload
+  const { inputs, outputs } = row.payload as InferencePayload
+  return { kind: 'inference', deployment: row.deployment ?? '', artifact: served?.artifact ?? '', inputs, outputs }
+}
+
+const bodyOf = (row: JobRow): Uint8Array[] =>
+  row.kind !== 'inference' || row.inputs === null || row.inputs.length === 0 ? [] : [row.inputs]

@@ -15,6 +15,8 @@ import {
 import {
   type InferencePayload,
   insertJobs,
+  isKeyKnown,
+  type JobTerms,
   type NewJob,
   newId,
   type StoredTensor,
@@ -34,10 +36,25 @@ const MAX_INLINE_BYTES = MAX_FRAME_BYTES / 2
 export type GivenTensor = InferenceTensor & { bytes?: Uint8Array }
 export type GivenJob = Omit<JobRequest, 'inputs'> & { inputs: GivenTensor[] }
 
+/** Refuses a job by throwing, before anything of it is stored. */
+export interface SubmissionGate {
+  check(job: Omit<NewJob, 'payload' | 'inputs'>): Promise<void>
+}
+
 type Serving = { deployment: string; version: string; inputs: TensorDescription[]; outputs: TensorDescription[] }
 
 export const requestHash = (request: unknown): Uint8Array =>
   createHash('sha256').update(canonicalJson(request)).digest()
+
+/** What the row keeps of a request for the scheduler. */
+export function termsOf({ deadlineMs, admission, tolerations, spread }: GivenJob): JobTerms {
+  return {
+    ...(deadlineMs === undefined ? {} : { deadline: true as const }),
+    ...(admission === 'best-effort' ? { bestEffort: true as const } : {}),
+    ...(tolerations === undefined || tolerations.length === 0 ? {} : { tolerations }),
+    ...(spread === undefined ? {} : { spread })
+  }
+}
 
 function runnableOutput({ name, datatype }: TensorDescription): InferencePayload['outputs'][number] {
   if (datatype !== 'BYTES') return { name, datatype }
@@ -48,12 +65,14 @@ function runnableOutput({ name, datatype }: TensorDescription): InferencePayload
 export class Submission {
   readonly #resources: EngineResources
   readonly #outbox: Outbox
+  readonly #gates: readonly SubmissionGate[]
   readonly #inserts: Batcher<NewJob, Submitted | SkerryError>
   readonly #serving = new Map<string, { at: number; found: Promise<Serving> }>()
 
-  constructor(resources: EngineResources, outbox: Outbox) {
+  constructor(resources: EngineResources, outbox: Outbox, gates: readonly SubmissionGate[] = []) {
     this.#resources = resources
     this.#outbox = outbox
+    this.#gates = gates
     this.#inserts = new Batcher((jobs) => insertJobs(resources.registry.pool, jobs))
   }
 
@@ -65,36 +84,47 @@ export class Submission {
   /**
    * Stores an inference job and answers its id; the row is durable by then. The same idempotency key with the same request
    * answers the job it made before. Throws SkerryError: model-unknown, not-deployed, input-mismatch, device-unknown,
-   * blob-unknown, idempotency-mismatch.
+   * blob-unknown, idempotency-mismatch, deadline-infeasible, too-many-requests.
    */
   async inference(request: GivenJob, idempotencyKey: string | null): Promise<Submitted> {
     const serving = await this.#servingOf(request.model, request.version)
-    const { tensors, inline } = await this.#storeInputs(request.inputs, serving.inputs)
+    checkInputs(request.inputs, serving.inputs)
     if (request.device !== undefined) await this.#resources.registry.devices.get(request.device)
-    const payload: InferencePayload = {
-      inputs: tensors,
-      outputs: serving.outputs.map(runnableOutput)
-    }
-    return this.insert({
+    const job: Omit<NewJob, 'payload' | 'inputs'> = {
+      id: newId(),
       kind: 'inference',
       pool: request.device === undefined ? deploymentPool(serving.deployment) : devicePool(request.device),
       priority: request.priority ?? 0,
       model: request.model,
       version: serving.version,
       deployment: serving.deployment,
-      payload,
-      inputs: inline,
       targetDeviceId: request.device ?? null,
       selector: request.selector ?? {},
+      terms: termsOf(request),
       maxAttempts: request.maxAttempts ?? MAX_ATTEMPTS,
       ttlMs: Math.min(request.deadlineMs ?? request.ttlMs ?? DEFAULT_TTL_MS, request.ttlMs ?? Number.POSITIVE_INFINITY),
       idempotencyKey,
       requestHash: idempotencyKey === null ? null : requestHash({ ...request, inputs: hashable(request.inputs) })
-    })
+    }
+    await this.#admit(job)
+    const { tensors, inline } = await this.#storeInputs(request.inputs)
+    const payload: InferencePayload = { inputs: tensors, outputs: serving.outputs.map(runnableOutput) }
+    return this.insert({ ...job, payload, inputs: inline })
+  }
+
+  /** A job that was taken before is taken again, whatever now stands against it. */
+  async #admit(job: Omit<NewJob, 'payload' | 'inputs'>): Promise<void> {
+    try {
+      for (const gate of this.#gates) await gate.check(job)
+    } catch (error) {
+      const { idempotencyKey } = job
+      if (idempotencyKey !== null && (await isKeyKnown(this.#resources.registry.pool, idempotencyKey))) return
+      throw error
+    }
   }
 
   /** Stores a job of any kind. */
-  async insert(job: Omit<NewJob, 'id'>): Promise<Submitted> {
+  async insert(job: Omit<NewJob, 'id'> & { id?: string }): Promise<Submitted> {
     const submitted = await this.#inserts.submit({ id: newId(), ...job })
     if (submitted instanceof SkerryError) throw submitted
     if (submitted.created)
@@ -131,11 +161,7 @@ export class Submission {
     return { deployment: deployment.name, version: deployment.version, inputs, outputs }
   }
 
-  async #storeInputs(
-    given: GivenTensor[],
-    expected: TensorDescription[]
-  ): Promise<{ tensors: StoredTensor[]; inline: Uint8Array | null }> {
-    checkInputs(given, expected)
+  async #storeInputs(given: GivenTensor[]): Promise<{ tensors: StoredTensor[]; inline: Uint8Array | null }> {
     const tensors: StoredTensor[] = []
     const inline: Uint8Array[] = []
     let inlineBytes = 0

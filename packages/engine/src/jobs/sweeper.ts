@@ -3,16 +3,19 @@ import {
   dueForQueue,
   type EndedEarly,
   expireJobs,
+  findJob,
   graceLeases,
   leaseExpired,
   openPools,
   type QueuedJob,
   queuedAfter,
-  retire
+  retire,
+  writeExplanation
 } from '@skerry/registry'
-import { type Fleet, jobKey } from '../devices/fleet.ts'
+import type { Fleet } from '../devices/fleet.ts'
 import { RepeatingTasks } from '../repeating-tasks.ts'
 import type { EngineResources } from '../resources.ts'
+import type { Explanations } from '../scheduling/explanations.ts'
 import type { Completion } from './completion.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { EarlyEnds } from './early-ends.ts'
@@ -21,6 +24,8 @@ import type { Outbox } from './outbox.ts'
 const PAGE = 2_000
 /** Younger rows are on their way through the outbox. */
 const DUE_AFTER_MS = 2_000
+/** Of the jobs that expire in one sweep; an explanation reads the whole fleet. */
+const EXPLAINED_AT_ONCE = 20
 /** What was taken out of a pool before that and is still not acknowledged was lost with a connection. */
 const FETCHED_WITHIN_MS = 5_000
 
@@ -35,11 +40,19 @@ export class Sweeper {
   readonly #completion: Completion
   readonly #outbox: Outbox
   readonly #earlyEnds: EarlyEnds
+  readonly #explanations: Explanations
   readonly #tasks: RepeatingTasks
 
   constructor(
     resources: EngineResources,
-    parts: { fleet: Fleet; dispatcher: Dispatcher; completion: Completion; outbox: Outbox; earlyEnds: EarlyEnds }
+    parts: {
+      fleet: Fleet
+      dispatcher: Dispatcher
+      completion: Completion
+      outbox: Outbox
+      earlyEnds: EarlyEnds
+      explanations: Explanations
+    }
   ) {
     this.#resources = resources
     this.#fleet = parts.fleet
@@ -47,6 +60,7 @@ export class Sweeper {
     this.#completion = parts.completion
     this.#outbox = parts.outbox
     this.#earlyEnds = parts.earlyEnds
+    this.#explanations = parts.explanations
     this.#tasks = new RepeatingTasks(resources.log)
   }
 
@@ -106,7 +120,10 @@ export class Sweeper {
   }
 
   async #expire(): Promise<void> {
-    this.#earlyEnds.ended(await expireJobs(this.#resources.registry.pool), 'expired')
+    const expired = await expireJobs(this.#resources.registry.pool)
+    this.#earlyEnds.ended(expired, 'expired')
+    for (const job of expired.filter((each) => !each.was_running).slice(0, EXPLAINED_AT_ONCE))
+      await this.#explain(job.id)
     for (const job of await leaseExpired(this.#resources.registry.pool)) {
       const error = {
         code: 'device-lost',
@@ -116,16 +133,21 @@ export class Sweeper {
         { id: job.id, epoch: job.epoch, deviceId: job.device_id, error, killedRuntime: false },
         job.kind
       )
-      this.#dispatcher.inFlight.delete(jobKey(job.id, job.epoch))
       this.#cancel(job.device_id, job.id, job.epoch)
     }
+  }
+
+  /** Why it was never placed is kept with it: later the fleet will look otherwise. */
+  async #explain(id: string): Promise<void> {
+    const { pool } = this.#resources.registry
+    const row = await findJob(pool, id)
+    if (row !== null) await writeExplanation(pool, id, await this.#explanations.of(row, null))
   }
 
   /** The rows have ended; what still runs on a device is told to stop, and keeps its slot until it says it did. */
   endedEarly(jobs: EndedEarly[]): void {
     for (const job of jobs) {
       this.#dispatcher.forget(job.id, job.epoch)
-      this.#dispatcher.inFlight.delete(jobKey(job.id, job.epoch))
       if (job.was_running && job.device_id !== null) this.#cancel(job.device_id, job.id, job.epoch)
     }
   }

@@ -31,6 +31,11 @@ export class JobView {
     }
   }
 
+  /** The row itself. Throws `job-unknown`. */
+  row(id: string): Promise<JobRow> {
+    return this.#find(id)
+  }
+
   /** Without outputs: a list of jobs is for finding them. */
   list(query: JobQuery): Promise<PageOf<Job>> {
     return listJobs(this.#resources.registry.pool, query)

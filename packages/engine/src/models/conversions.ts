@@ -70,6 +70,7 @@ export class Conversions {
       inputs: null,
       targetDeviceId: null,
       selector: {},
+      terms: {},
       maxAttempts: 3,
       ttlMs: DEFAULT_TTL_MS,
       idempotencyKey,

@@ -1,3 +1,4 @@
+import type { AdmissionCandidate } from '../admission.ts'
 import type { LatencyModel } from '../profiles/latency-model.ts'
 import { firstCommon } from './bitmap.ts'
 import type { Demand, PendingWork, Placement } from './demand.ts'
@@ -5,6 +6,7 @@ import { DeviceTable, type Kind } from './device-table.ts'
 import { Fairness } from './fairness.ts'
 import type { Line } from './line.ts'
 import { LineTable } from './line-table.ts'
+import { outlookOf } from './outlook.ts'
 import { Promises } from './promises.ts'
 import { DEFAULT_SCHEDULER_CONFIG, type SchedulerConfig } from './scheduler-config.ts'
 
@@ -88,6 +90,22 @@ export class ActiveScheduler {
   /** Its labels, state, health or artifacts changed: the filters are asked again. */
   deviceChanged(device: number): void {
     if (this.#devices.has(device)) this.#lines.ask(device, true)
+  }
+
+  /** What this demand's filters read beside the devices has changed: all devices are asked again. */
+  demandChanged(key: string): void {
+    const line = this.#lines.find(key)
+    if (line !== undefined) this.#lines.askAll(line)
+  }
+
+  /** What work like this would meet if it came now; empty when no device that is there may do it. */
+  outlook(work: Pick<PendingWork, 'demand' | 'priority' | 'deadlineMs'>, nowMs: number): AdmissionCandidate[] {
+    return outlookOf(this.#lines.view(work.demand), this.#devices, this.#latency, work, nowMs)
+  }
+
+  /** Until a slot of the device should be free. */
+  freeInMs(device: number, nowMs: number): number {
+    return this.#devices.has(device) ? this.#devices.freeInMs(device, nowMs) : 0
   }
 
   /** False at the bound: the job stays in its pool, and submitters are told to come later. */

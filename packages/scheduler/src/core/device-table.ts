@@ -110,6 +110,11 @@ export class DeviceTable {
     this.setSlots(device, (this.#slots[device] as number) + 1)
   }
 
+  /** Until a slot there should be free: zero where one is, or where what runs is late. */
+  freeInMs(device: number, nowMs: number): number {
+    return Math.max(0, (this.#dueMs(device) ?? nowMs) - nowMs)
+  }
+
   /**
    * Without a free slot, and due first of its kind, by `limitMs` at the latest. A run that is late says nothing of when it
    * will end, so that it is not counted.

@@ -117,6 +117,12 @@ export class LineTable {
     return gained
   }
 
+  /** What the filters of this line read beside the devices has changed. */
+  askAll(line: Line): void {
+    for (let each = 0; each < this.#devices.length; each++)
+      if (this.#devices.has(each)) line.setEligible(each, line.demand.admits(each), this.#devices)
+  }
+
   #setIdle(line: Line): void {
     this.#leaveBusy(line)
     this.#idle.add(line)

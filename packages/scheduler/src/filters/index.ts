@@ -6,6 +6,7 @@ import { heatFilter } from './heat.ts'
 import { memoryFilter } from './memory.ts'
 import { operatorsFilter } from './operators.ts'
 import { selectorFilter } from './selector.ts'
+import { servesFilter } from './serves.ts'
 import { spreadFilter } from './spread.ts'
 import { stateFilter } from './state.ts'
 import { taintsFilter } from './taints.ts'
@@ -17,6 +18,7 @@ export const FILTERS: readonly Filter[] = [
   selectorFilter,
   taintsFilter,
   capabilityFilter,
+  servesFilter,
   trustFilter,
   operatorsFilter,
   memoryFilter,

@@ -172,18 +172,17 @@ export class LatencyModel {
   }
 
   predict(device: number, artifact: number): LatencyPrediction {
-    const kind = this.kindOf(device)
+    const prediction = this.predictKind(this.kindOf(device), artifact)
+    return { ...prediction, logMs: prediction.logMs + this.deviceLogFactor(device) }
+  }
+
+  /** Of a device of the kind in its usual form. */
+  predictKind(kind: number, artifact: number): LatencyPrediction {
     const cell = kind * this.#stride + artifact
-    const count = artifact < this.#columns ? (this.#count[cell] as number) : 0
-    const factor = this.deviceLogFactor(device)
-    if (count > 0)
-      return {
-        logMs: (this.#mean[cell] as number) + factor,
-        logSd: RUN_LOG_SD * Math.sqrt(1 + 1 / count),
-        source: 'measured'
-      }
-    const { logMs, logSd } = this.#predicted(kind, artifact)
-    return { logMs: logMs + factor, logSd, source: 'predicted' }
+    const count = kind >= 0 && artifact < this.#columns ? (this.#count[cell] as number) : 0
+    if (count === 0) return { ...this.#predicted(kind, artifact), source: 'predicted' }
+    const logMs = this.#mean[cell] as number
+    return { logMs, logSd: RUN_LOG_SD * Math.sqrt(1 + 1 / count), source: 'measured' }
   }
 
   #cellOf(device: number, artifact: number): number {

@@ -4,6 +4,6 @@ import type { Score } from '../framework.ts'
 export const energyScore: Score = {
   name: 'energy',
   reads: 'device.watts, context.predict',
-  cost: ({ artifact }, device, { predict }) =>
-    artifact === null ? 0 : ((device.watts ?? 0) * Math.exp(predict(device, artifact.sha256).logMs)) / 1000
+  cost: (work, device, { predict }) =>
+    device.watts === null ? 0 : (device.watts * Math.exp(predict(device, work).logMs)) / 1000
 }

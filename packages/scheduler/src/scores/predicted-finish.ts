@@ -4,6 +4,5 @@ import type { Score } from '../framework.ts'
 export const predictedFinishScore: Score = {
   name: 'predicted-finish',
   reads: 'context.workAheadMs, context.predict',
-  cost: ({ artifact }, device, { workAheadMs, predict }) =>
-    workAheadMs(device) + (artifact === null ? 0 : Math.exp(predict(device, artifact.sha256).logMs))
+  cost: (work, device, { workAheadMs, predict }) => workAheadMs(device) + Math.exp(predict(device, work).logMs)
 }

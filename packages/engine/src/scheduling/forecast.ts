@@ -1,0 +1,69 @@
+import { LatencyModel, type LatencyPrediction, PairProfiles } from '@skerry/scheduler'
+import type { Metrics } from '@skerry/telemetry'
+import { Indices } from './indices.ts'
+
+/** Runs of a pair from which its own profile says more than its kind's. */
+const OWN_RUNS = 5
+
+/**
+ * What work will take where, learnt from what it took. A column is work that is alike on all devices (a deployment); a
+ * kind is devices that are alike (hardware and runtimes). Milliseconds from the frame that assigns a job to its result,
+ * because that is how long a slot is taken.
+ */
+export class Forecast {
+  readonly model = new LatencyModel()
+  readonly #pairs = new PairProfiles()
+  readonly #columns = new Indices()
+  readonly #kinds = new Indices()
+  readonly #measured = new Set<number>()
+  readonly #metrics: Metrics
+
+  constructor(metrics: Metrics) {
+    this.#metrics = metrics
+  }
+
+  kind(text: string): number {
+    return this.#kinds.of(text)
+  }
+
+  column(work: string): number {
+    return this.#columns.of(work)
+  }
+
+  forget(work: string): void {
+    const column = this.#columns.giveBack(work)
+    if (column === undefined) return
+    this.model.forgetArtifact(column)
+    this.#measured.delete(column)
+  }
+
+  /** Whether the work ever ran, or was timed, anywhere. */
+  knows(column: number): boolean {
+    return this.#measured.has(column)
+  }
+
+  /** A benchmark's median, where nothing better is known. */
+  seed(device: number, column: number, p50Ms: number): void {
+    if (this.#pairs.get(device, column) !== null) return
+    this.#measured.add(column)
+    this.model.seed(device, column, p50Ms)
+  }
+
+  observe(device: number, column: number, latencyMs: number): void {
+    if (this.#measured.has(column)) {
+      const { logMs, source } = this.predict(device, column)
+      this.#metrics.predictionError.observe({ source }, Math.exp(Math.abs(Math.log(latencyMs) - logMs)))
+    }
+    this.#measured.add(column)
+    this.model.observe(device, column, latencyMs)
+    this.#pairs.observe(device, column, latencyMs)
+  }
+
+  predict(device: number, column: number): LatencyPrediction {
+    const own = this.#pairs.get(device, column)
+    if (own === null || own.runs < OWN_RUNS) return this.model.predict(device, column)
+    // The device's recent form is in the model's factor; how much its runs differ, in its own profile.
+    const { logMs } = this.model.predict(device, column)
+    return { logMs, logSd: Math.sqrt(own.logVariance), source: 'measured' }
+  }
+}

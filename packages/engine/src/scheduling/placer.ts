@@ -1,0 +1,358 @@
+import type { WaitingJob } from '@skerry/registry'
+import {
+  ActiveScheduler,
+  type AdmissionCandidate,
+  type DeviceSnapshot,
+  firstRejection,
+  type OperatorSupport,
+  type Placement,
+  type SchedulingContext,
+  type ServedArtifact
+} from '@skerry/scheduler'
+import type { Metrics } from '@skerry/telemetry'
+import { freeSlots, jobKey, MAX_TEMPERATURE_C, type Session } from '../devices/fleet.ts'
+import { Forecast } from './forecast.ts'
+import { Indices } from './indices.ts'
+import { ServerClock } from './server-clock.ts'
+import { snapshotOf } from './snapshots.ts'
+import { SpreadGroup } from './spread-group.ts'
+import { columnOf, demandKey, slotOf, type Terms, timesOf, type WaitingWork, workRequest } from './work.ts'
+
+export type Decision = { job: WaitingJob; session: Session; served: ServedArtifact | null; predictedFinishMs: number }
+type Slot = 'infer' | 'convert'
+type Demand = WaitingWork['demand']
+
+const SLOTS = ['infer', 'convert'] as const
+const LIMITS = { temperatureC: MAX_TEMPERATURE_C, batteryPercent: 0 }
+/** Jobs of one pool that are held in memory, so that one that nobody can work off leaves the others their room. */
+const POOL_ROOM = 10_000
+const ALL = new Map<string, number>()
+
+/**
+ * The deciding core with the fleet's words: jobs, sessions and deployments in, decisions out. Inference and benchmarks
+ * share the slots for inference; conversions have slots, and a core, of their own.
+ */
+export class Placer {
+  readonly forecasts: Record<Slot, Forecast>
+  readonly #cores: Record<Slot, ActiveScheduler>
+  /** Numbers are kept for devices that are away: what was learnt of them stays, and jobs may name them. */
+  readonly #devices = new Indices()
+  readonly #sessions: (Session | undefined)[] = []
+  /** As each device last came, also of those that are away. */
+  readonly #kinds: (string | undefined)[] = []
+  readonly #snapshots: (Record<Slot, DeviceSnapshot | null> | undefined)[] = []
+  readonly #works = new Map<string, WaitingWork>()
+  /** By pool. */
+  readonly #held = new Map<string, number>()
+  readonly #poolRoom: number
+  readonly #demands = new Map<string, { demand: Demand; works: number }>()
+  readonly #spreads = new Map<string, SpreadGroup>()
+  /** What runs, by device and key, with the value of the label that it is spread over. */
+  readonly #runs = new Map<string, Map<string, { job: WaitingJob; value: string | undefined }>>()
+  readonly #fresh: WaitingWork[] = []
+  readonly #hungry = new Set<number>()
+  readonly #context: Omit<SchedulingContext, 'placedByLabelValue'>
+  readonly #clock = new ServerClock()
+  readonly #nowMs: () => number
+
+  constructor(options: { support: OperatorSupport; metrics: Metrics; nowMs: () => number; poolRoom?: number }) {
+    this.#poolRoom = options.poolRoom ?? POOL_ROOM
+    this.#nowMs = options.nowMs
+    this.forecasts = { infer: new Forecast(options.metrics), convert: new Forecast(options.metrics) }
+    this.#cores = {
+      infer: new ActiveScheduler(this.forecasts.infer.model),
+      convert: new ActiveScheduler(this.forecasts.convert.model)
+    }
+    this.#context = {
+      operatorSupport: options.support,
+      limits: LIMITS,
+      predict: (device, work) => this.#predict(device.id, work.capability, work.deployment),
+      workAheadMs: (device) => this.#aheadMs(device),
+      // Jobs go only where their artifact is loaded.
+      coldStart: () => ({ transferMs: 0, loadMs: 0, firstRunMs: 0 }),
+      failedShare: () => ({ own: 0, all: 0 })
+    }
+  }
+
+  get waiting(): number {
+    return this.#works.size
+  }
+
+  /** Whether free devices stand beside waiting work, left for busy ones that may yet disappoint. */
+  get isHoldingBack(): boolean {
+    return SLOTS.some((slot) => this.#cores[slot].waiting > 0 && this.#cores[slot].freeSlots > 0)
+  }
+
+  /** A device came, or what filters read of it changed. */
+  upsert(session: Session): void {
+    const { arch, cpuModel, cores, runtimes } = session.facts
+    const kind = `${arch}\n${cpuModel}\n${cores}\n${runtimes.map(({ name, version }) => `${name} ${version}`).join(', ')}`
+    const index = this.#devices.of(session.deviceId)
+    const before = this.#sessions[index]
+    const isOfKind = before !== undefined && this.#kinds[index] === kind
+    this.#sessions[index] = session
+    this.#snapshots[index] = { infer: null, convert: null }
+    for (const group of this.#spreads.values()) {
+      if (before !== undefined) group.noteDevice(before.labels[group.label], -1)
+      group.noteDevice(session.labels[group.label], 1)
+    }
+    for (const slot of SLOTS) {
+      if (isOfKind) this.#cores[slot].deviceChanged(index)
+      else {
+        const number = this.forecasts[slot].kind(kind)
+        // A device that comes back as it was keeps what was learnt of it.
+        if (this.#kinds[index] !== kind) this.forecasts[slot].model.addDevice(index, number)
+        this.#cores[slot].removeDevice(index)
+        this.#cores[slot].addDevice(index, number, 0)
+      }
+    }
+    this.#kinds[index] = kind
+    // Its replica has told what runs there; what does not came to nothing.
+    for (const key of this.#runs.get(session.deviceId)?.keys() ?? [])
+      if (!session.running.has(key)) this.ended(session.deviceId, key, null)
+    this.credits(session)
+  }
+
+  remove(deviceId: string): void {
+    const index = this.#devices.find(deviceId)
+    if (index === undefined) return
+    const session = this.#sessions[index]
+    for (const group of this.#spreads.values()) group.noteDevice(session?.labels[group.label], -1)
+    for (const slot of SLOTS) this.#cores[slot].removeDevice(index)
+    for (const key of this.#runs.get(deviceId)?.keys() ?? []) this.ended(deviceId, key, null)
+    this.#runs.delete(deviceId)
+    this.#sessions[index] = undefined
+    this.#snapshots[index] = undefined
+    this.#hungry.delete(index)
+  }
+
+  /** Slots were taken or became free there. */
+  credits(session: Session): void {
+    const index = this.#devices.find(session.deviceId)
+    if (index === undefined) return
+    const free = freeSlots(session)
+    for (const slot of SLOTS) this.#cores[slot].setSlots(index, free[slot])
+    if (free.infer + free.convert > 0) this.#hungry.add(index)
+  }
+
+  has(key: string): boolean {
+    return this.#works.has(key)
+  }
+
+  /** How many more jobs of a pool are taken into memory now. */
+  room(pool: string): number {
+    return this.#poolRoom - (this.#held.get(pool) ?? 0)
+  }
+
+  /** False where memory is full: the job is to stay in its pool. */
+  offer(job: WaitingJob): boolean {
+    const key = jobKey(job.id, job.epoch)
+    if (this.#works.has(key)) return true
+    const slot = slotOf(job.kind)
+    const demand = this.#demand(job)
+    this.#clock.observe(job.read_ms, this.#nowMs())
+    const times = timesOf(job, this.#clock)
+    const work: WaitingWork = { id: key, job, demand, priority: job.priority, order: job.created_ms, ...times }
+    if (!this.#cores[slot].offer(work)) {
+      this.#dropDemand(demand.key)
+      return false
+    }
+    this.#works.set(key, work)
+    this.#held.set(job.pool, (this.#held.get(job.pool) ?? 0) + 1)
+    this.#fresh.push(work)
+    return true
+  }
+
+  forget(key: string): void {
+    const work = this.#works.get(key)
+    if (work === undefined) return
+    this.#cores[slotOf(work.job.kind)].forget(work)
+    this.#letGo(work)
+  }
+
+  forgetPool(pool: string): void {
+    for (const [key, work] of this.#works) if (work.job.pool === pool) this.forget(key)
+  }
+
+  /** Decides for what is new and for whom became free; at most `limit` decisions. */
+  decide(limit: number): Decision[] {
+    const nowMs = this.#nowMs()
+    const decisions: Decision[] = []
+    while (this.#fresh.length > 0 && decisions.length < limit) {
+      const work = this.#fresh.shift() as WaitingWork
+      if (!this.#works.has(work.id)) continue
+      this.#add(decisions, this.#cores[slotOf(work.job.kind)].placeNew(work, nowMs))
+    }
+    for (const device of this.#hungry) {
+      if (decisions.length >= limit) return decisions
+      for (const slot of SLOTS)
+        while (this.#add(decisions, this.#cores[slot].placeOn(device, nowMs)) && decisions.length < limit);
+      this.#hungry.delete(device)
+    }
+    for (const slot of SLOTS)
+      while (decisions.length < limit && this.#add(decisions, this.#cores[slot].placeLeft(nowMs)));
+    return decisions
+  }
+
+  /** Nobody can finish these in time any more; they wait for their expiry outside of the deciding. */
+  dropHopeless(): void {
+    for (const slot of SLOTS) this.#cores[slot].takeHopeless(this.#nowMs())
+  }
+
+  /** A job began there. */
+  began(job: WaitingJob, session: Session): void {
+    const { spread } = job.terms
+    const value = spread === undefined ? undefined : session.labels[spread.label]
+    const runs = this.#runs.get(session.deviceId) ?? new Map()
+    this.#runs.set(session.deviceId, runs)
+    runs.set(jobKey(job.id, job.epoch), { job, value })
+    if (spread !== undefined) this.#countSpread(demandKey(job), value, 1)
+  }
+
+  /** It is over: `latencyMs` from its frame to its result, null where it came to none that counts. */
+  ended(deviceId: string, key: string, latencyMs: number | null): void {
+    const runs = this.#runs.get(deviceId)
+    const run = runs?.get(key)
+    if (runs === undefined || run === undefined) return
+    runs.delete(key)
+    const { job, value } = run
+    if (job.terms.spread !== undefined) {
+      this.#countSpread(demandKey(job), value, -1)
+      this.#dropSpread(demandKey(job))
+    }
+    const device = this.#devices.find(deviceId)
+    if (device === undefined) return
+    const slot = slotOf(job.kind)
+    const column = this.forecasts[slot].column(columnOf(job))
+    this.#cores[slot].noteOutcome(column, latencyMs === null)
+    if (latencyMs !== null) this.forecasts[slot].observe(device, column, latencyMs)
+  }
+
+  seed(deviceId: string, deployment: string, p50Ms: number): void {
+    const device = this.#devices.find(deviceId)
+    if (device === undefined) return
+    const { infer } = this.forecasts
+    infer.seed(device, infer.column(columnOf({ kind: 'inference', deployment })), p50Ms)
+  }
+
+  forgetDeployment(deployment: string): void {
+    this.forecasts.infer.forget(columnOf({ kind: 'inference', deployment }))
+  }
+
+  /**
+   * What a job would meet if it came now and had to end within `ttlMs`, by kind of device that may do it; unknown where
+   * it never ran anywhere.
+   */
+  outlook(terms: Terms & { pool: string; priority: number }, ttlMs: number): AdmissionCandidate[] | 'unknown' {
+    const slot = slotOf(terms.kind)
+    const demand = this.#demand(terms)
+    try {
+      if (!this.forecasts[slot].knows(demand.artifact)) return 'unknown'
+      const nowMs = this.#nowMs()
+      return this.#cores[slot].outlook({ demand, priority: terms.priority, deadlineMs: nowMs + ttlMs }, nowMs)
+    } finally {
+      this.#dropDemand(demand.key)
+    }
+  }
+
+  /** For explanations. */
+  contextFor(job: Terms): SchedulingContext {
+    return this.#contextOf(demandKey(job))
+  }
+
+  #contextOf(demand: string): SchedulingContext {
+    const spreads = this.#spreads
+    return {
+      ...this.#context,
+      get placedByLabelValue() {
+        return spreads.get(demand)?.counts ?? ALL
+      }
+    }
+  }
+
+  #add(decisions: Decision[], placement: Placement | null): boolean {
+    if (placement === null) return false
+    const { job } = placement.work as WaitingWork
+    this.#letGo(placement.work as WaitingWork)
+    const session = this.#sessions[placement.device]
+    // The device cannot have gone: it is taken out of the core in the same turn as out of the fleet.
+    if (session === undefined) throw new Error(`a job was placed on device ${placement.device}, which is not there`)
+    const served = job.deployment === null ? null : (session.ready.get(job.deployment) ?? null)
+    decisions.push({ job, session, served, predictedFinishMs: placement.predictedFinishMs })
+    return true
+  }
+
+  #letGo(work: WaitingWork): void {
+    this.#works.delete(work.id)
+    const held = (this.#held.get(work.job.pool) ?? 1) - 1
+    if (held > 0) this.#held.set(work.job.pool, held)
+    else this.#held.delete(work.job.pool)
+    this.#dropDemand(work.demand.key)
+  }
+
+  #demand(job: Terms): Demand {
+    const key = demandKey(job)
+    const known = this.#demands.get(key)
+    if (known !== undefined) {
+      known.works += 1
+      return known.demand
+    }
+    const slot = slotOf(job.kind)
+    const request = workRequest(job)
+    if (request.spread !== null && !this.#spreads.has(key)) {
+      const group = new SpreadGroup(request.spread.label, request.spread.maxSkew)
+      for (const session of this.#sessions) group.noteDevice(session?.labels[group.label], 1)
+      this.#spreads.set(key, group)
+    }
+    const context = this.#contextOf(key)
+    const demand: Demand = {
+      key,
+      artifact: this.forecasts[slot].column(columnOf(job)),
+      admits: (device) => {
+        const snapshot = this.#snapshot(device, slot)
+        return snapshot !== null && firstRejection(request, snapshot, context) === null
+      }
+    }
+    if (job.target_device_id !== null) demand.device = this.#devices.of(job.target_device_id)
+    this.#demands.set(key, { demand, works: 1 })
+    return demand
+  }
+
+  #dropDemand(key: string): void {
+    const known = this.#demands.get(key)
+    if (known === undefined) return
+    known.works -= 1
+    if (known.works > 0) return
+    this.#demands.delete(key)
+    this.#dropSpread(key)
+  }
+
+  #dropSpread(key: string): void {
+    if (!this.#demands.has(key) && this.#spreads.get(key)?.isIdle === true) this.#spreads.delete(key)
+  }
+
+  #snapshot(device: number, slot: Slot): DeviceSnapshot | null {
+    const session = this.#sessions[device]
+    const kept = this.#snapshots[device]
+    if (session === undefined || kept === undefined) return null
+    kept[slot] ??= snapshotOf(session, slot)
+    return kept[slot]
+  }
+
+  #countSpread(group: string, value: string | undefined, change: 1 | -1): void {
+    if (this.#spreads.get(group)?.noteJob(value, change) === true) this.#cores.infer.demandChanged(group)
+  }
+
+  #predict(deviceId: string, slot: Slot, deployment: string | null) {
+    const device = this.#devices.find(deviceId)
+    const forecast = this.forecasts[slot]
+    const column = forecast.column(columnOf({ kind: slot === 'convert' ? 'conversion' : 'inference', deployment }))
+    return forecast.predict(device ?? -1, column)
+  }
+
+  #aheadMs(device: DeviceSnapshot): number {
+    if (device.freeSlots > 0) return 0
+    const index = this.#devices.find(device.id)
+    return index === undefined ? 0 : this.#cores.infer.freeInMs(index, this.#nowMs())
+  }
+}

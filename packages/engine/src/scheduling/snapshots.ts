@@ -1,0 +1,55 @@
+import type { DeviceRecord } from '@skerry/registry'
+import type { DeviceSnapshot } from '@skerry/scheduler'
+import { freeSlots, type Session } from '../devices/fleet.ts'
+
+type Placements = DeviceSnapshot['placements']
+
+/** A connected device as filters and scores see it. */
+export function snapshotOf(session: Session, slot: 'infer' | 'convert', placements?: Placements): DeviceSnapshot {
+  const { facts, health } = session
+  return {
+    id: session.deviceId,
+    state: session.state,
+    labels: session.labels,
+    taints: session.taints,
+    capabilities: session.capabilities,
+    runtimes: facts.runtimes,
+    memoryBytes: facts.memoryBytes,
+    diskFreeBytes: health?.diskFreeBytes ?? facts.diskFreeBytes,
+    health,
+    // A device judges its own battery, and says so in `health.refusing`.
+    batteryPercent: null,
+    artifacts: new Map([...session.ready.values()].map(({ artifact }) => [artifact, 'loaded' as const])),
+    placements: placements ?? readyPlacements(session),
+    freeSlots: freeSlots(session)[slot],
+    watts: null,
+    runs: 0,
+    writtenBytes: 0
+  }
+}
+
+/** A device that is away: enough for an explanation to count it. */
+export function absentSnapshot(record: DeviceRecord, placements: Placements): DeviceSnapshot {
+  const { facts } = record
+  return {
+    id: record.id,
+    state: record.state === 'online' ? 'offline' : record.state,
+    labels: record.labels,
+    taints: record.taints,
+    capabilities: record.capabilities,
+    runtimes: facts.runtimes,
+    memoryBytes: facts.memoryBytes,
+    diskFreeBytes: facts.diskFreeBytes,
+    health: null,
+    batteryPercent: null,
+    artifacts: new Map(),
+    placements,
+    freeSlots: 0,
+    watts: null,
+    runs: 0,
+    writtenBytes: 0
+  }
+}
+
+const readyPlacements = (session: Session): Placements =>
+  new Map([...session.ready.keys()].map((deployment) => [deployment, { state: 'ready' as const }]))

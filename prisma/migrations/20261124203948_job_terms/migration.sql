@@ -1,0 +1,3 @@
+-- AlterTable
+ALTER TABLE "jobs" ADD COLUMN     "explanation" JSONB,
+ADD COLUMN     "terms" JSONB NOT NULL DEFAULT '{}';
