@@ -53,7 +53,7 @@ describe('replicas', () => {
   async function claims(count: number, of: { deviceId: string; session: number }): Promise<Claim[]> {
     const ids = Array.from({ length: count }, () => newId())
     const rest = { model: null, version: null, deployment: null, payload: {}, inputs: null, targetDeviceId: null }
-    const terms = { selector: {}, maxAttempts: 3, ttlMs: 60_000, idempotencyKey: null, requestHash: null }
+    const terms = { selector: {}, terms: {}, maxAttempts: 3, ttlMs: 60_000, idempotencyKey: null, requestHash: null }
     await insertJobs(
       registry.pool,
       ids.map((id) => ({ id, kind: 'inference' as const, pool: 'p', priority: 0, ...rest, ...terms }))

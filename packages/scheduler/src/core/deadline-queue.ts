@@ -57,13 +57,11 @@ export class DeadlineQueue<T extends Queued> {
     let high = this.#items.length
     while (low < high) {
       const middle = (low + high) >> 1
-      const other = this.#items[middle] as T
-      if (other !== item && comesAfter(item, other)) low = middle + 1
-      else high = middle
+      if (comesAfter(this.#items[middle] as T, item)) high = middle
+      else low = middle + 1
     }
-    // Equal deadline and order, as after a requeue: the exact one is near.
-    while (low < this.#items.length && this.#items[low] !== item && this.#items[low]?.deadlineMs === item.deadlineMs)
-      low += 1
+    // Jobs of one submission have equal keys: the first of those, then on to the item itself.
+    while (low < this.#items.length && this.#items[low] !== item && !isAfter(this.#items[low] as T, item)) low += 1
     if (this.#items[low] !== item) return false
     this.take(low - this.#head)
     return true
@@ -72,3 +70,6 @@ export class DeadlineQueue<T extends Queued> {
 
 const comesAfter = (a: Queued, b: Queued): boolean =>
   a.deadlineMs > b.deadlineMs || (a.deadlineMs === b.deadlineMs && a.order >= b.order)
+
+const isAfter = (a: Queued, b: Queued): boolean =>
+  a.deadlineMs > b.deadlineMs || (a.deadlineMs === b.deadlineMs && a.order > b.order)
