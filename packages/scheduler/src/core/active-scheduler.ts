@@ -1,18 +1,24 @@
 import type { AdmissionCandidate } from '../admission.ts'
 import type { LatencyModel } from '../profiles/latency-model.ts'
 import { firstCommon } from './bitmap.ts'
-import type { Demand, PendingWork, Placement } from './demand.ts'
+import { type Demand, type PendingWork, type Placement, poolOf } from './demand.ts'
 import { DeviceTable, type Kind } from './device-table.ts'
 import { Fairness } from './fairness.ts'
 import type { Line } from './line.ts'
 import { LineTable } from './line-table.ts'
 import { outlookOf } from './outlook.ts'
 import { Promises } from './promises.ts'
+import { Room } from './room.ts'
 import { DEFAULT_SCHEDULER_CONFIG, type SchedulerConfig } from './scheduler-config.ts'
+import { byFirstWork, isOlder, scoreOf } from './score.ts'
 
-const DAY_MS = 86_400_000
 /** Of a kind's free devices the first few stand for all: they differ little, and drifting ones show at once. */
 const TRIED_OF_KIND = 8
+const TRIED_WHEN_TIGHT = 64
+/** The first of a lane may be left for a busy device; the next ones are then looked at, so that they do not stand behind. */
+const TRIED_OF_LANE = 8
+/** Cost of a device that may not make the deadline, beyond that of all that do. */
+const TIGHT = 1e6
 
 /**
  * The decisions of the active scheduler. It owns the waiting work and the devices' free slots, and nothing else.
@@ -28,16 +34,21 @@ export class ActiveScheduler {
   readonly #lines: LineTable
   readonly #promises = new Promises()
   readonly #fairness = new Fairness()
-  #waiting = 0
+  readonly #room: Room
+  /** Lines with work that may have a place which nobody looked for yet. */
+  readonly #toLookAt = new Set<Line>()
+  /** Devices with more free slots than when they were last looked at. */
+  readonly #freed = new Set<number>()
 
   constructor(latency: LatencyModel, config: Partial<SchedulerConfig> = {}) {
     this.#latency = latency
     this.#config = { ...DEFAULT_SCHEDULER_CONFIG, ...config }
-    this.#lines = new LineTable(this.#devices, this.#config.idleLines)
+    this.#room = new Room(this.#config.bound, this.#config.lineBound)
+    this.#lines = new LineTable(this.#devices, this.#room, this.#config)
   }
 
   get waiting(): number {
-    return this.#waiting
+    return this.#room.works
   }
 
   get freeSlots(): number {
@@ -52,13 +63,14 @@ export class ActiveScheduler {
   addDevice(device: number, kind: number, freeSlots: number): void {
     if (this.#devices.has(device)) throw new RangeError(`device ${device} is there already`)
     this.#devices.add(device, kind)
-    this.#lines.ask(device, true)
+    this.deviceChanged(device)
     this.setSlots(device, freeSlots)
   }
 
-  /** It vanished: nothing is placed there any more, and `placeLeft` looks again at what was left for it. */
+  /** It vanished: nothing is placed there any more, and what was left for it is looked at again. */
   removeDevice(device: number): void {
     if (!this.#devices.has(device)) return
+    this.#freed.delete(device)
     this.#promises.dropDevice(device)
     this.#lines.ask(device, false)
     this.#devices.remove(device)
@@ -71,8 +83,9 @@ export class ActiveScheduler {
   /** Slots free now; a placement has taken its own already. More than before: as many runs ended, the oldest ones. */
   setSlots(device: number, free: number): void {
     if (!this.#devices.has(device)) return
-    if (free > 0) this.#promises.dropDevice(device)
+    if (free > this.#devices.slots(device)) this.#freed.add(device)
     this.#devices.setSlots(device, free)
+    if (free > 0) this.#promises.dropDevice(device)
   }
 
   slots(device: number): number {
@@ -84,43 +97,34 @@ export class ActiveScheduler {
     const { device, predictedFinishMs } = placement
     if (!this.#devices.has(device)) return
     this.#devices.release(device, predictedFinishMs)
+    this.#freed.add(device)
     if (this.#devices.slots(device) > 0) this.#promises.dropDevice(device)
   }
 
   /** Its labels, state, health or artifacts changed: the filters are asked again. */
   deviceChanged(device: number): void {
-    if (this.#devices.has(device)) this.#lines.ask(device, true)
+    if (!this.#devices.has(device)) return
+    for (const line of this.#lines.ask(device, true)) if (line.waiting > 0) this.#toLookAt.add(line)
   }
 
-  /** What this demand's filters read beside the devices has changed: all devices are asked again. */
-  demandChanged(key: string): void {
-    const line = this.#lines.find(key)
-    if (line !== undefined) this.#lines.askAll(line)
+  /** How many more jobs of this pool and class `offer` takes at least, whatever devices they ask for. */
+  room(pool: string, priority: number): number {
+    return this.#room.of(pool, priority)
   }
 
-  /** What work like this would meet if it came now; empty when no device that is there may do it. */
-  outlook(work: Pick<PendingWork, 'demand' | 'priority' | 'deadlineMs'>, nowMs: number): AdmissionCandidate[] {
-    return outlookOf(this.#lines.view(work.demand), this.#devices, this.#latency, work, nowMs)
-  }
-
-  /** Until a slot of the device should be free. */
-  freeInMs(device: number, nowMs: number): number {
-    return this.#devices.has(device) ? this.#devices.freeInMs(device, nowMs) : 0
-  }
-
-  /** False at the bound: the job stays in its pool, and submitters are told to come later. */
+  /** False when its pool or class has used its room: it stays in its pool, and submitters are told to come later. */
   offer(work: PendingWork): boolean {
-    if (this.#waiting >= this.#config.bound) return false
-    this.#lines.push(work)
-    this.#waiting += 1
+    const pool = poolOf(work.demand)
+    if (!this.#room.takes(pool, work.priority, this.#lines.needsLine(work.demand))) return false
+    this.#room.add(pool, work.priority)
+    this.#toLookAt.add(this.#lines.push(work))
     return true
   }
 
   forget(work: PendingWork): boolean {
-    if (!this.#lines.remove(work)) return false
-    this.#promises.dropWork(work)
-    this.#waiting -= 1
-    return true
+    const line = this.#lines.remove(work)
+    if (line !== undefined) this.#left(work, line)
+    return line !== undefined
   }
 
   /** A pool or deployment is gone: the work that waited under the key, taken out. */
@@ -129,8 +133,7 @@ export class ActiveScheduler {
     if (line === undefined) return []
     const works = [...line.works()]
     this.#lines.drop(line)
-    for (const work of works) this.#promises.dropWork(work)
-    this.#waiting -= works.length
+    for (const work of works) this.#left(work, line)
     return works
   }
 
@@ -154,62 +157,70 @@ export class ActiveScheduler {
     return this.#lines.view(demand).eligibleCount
   }
 
-  /** When work that was left for a busy device must be looked at again (`placeLeft`) although nothing happened. */
+  /** When work that was left for a busy device must be looked at again (`place`) although nothing happened. */
   nextLookMs(): number {
     return this.#promises.nextMs()
   }
 
+  /**
+   * The next placement, until null: devices that became free or came take what is best there, then what was offered, or
+   * left for a device that did not become free, is looked at. All that the caller needs to ask after any change.
+   */
+  place(nowMs: number): Placement | null {
+    for (const device of this.#freed) {
+      const work = this.#bestFor(device, nowMs)
+      if (work === undefined) {
+        this.#freed.delete(device)
+        continue
+      }
+      // Where several are free, the work goes to the right one of them.
+      const right = this.#bestFree(this.#lines.view(work.demand), work.demand.artifact, work.deadlineMs - nowMs)
+      return this.#bind(work, right !== null && this.#makesIt(work, right, nowMs) ? right : device, nowMs)
+    }
+    return this.placeLeft(nowMs)
+  }
+
   /** For work that just came: the free device that finishes it first, unless a busy one will sooner by far. */
   placeNew(work: PendingWork, nowMs: number): Placement | null {
-    const { artifact } = work.demand
     const line = this.#lines.view(work.demand)
-    const best = this.#bestFree(line, artifact, work.deadlineMs - nowMs)
-    if (best === null || nowMs + this.#latency.leastMs(best, artifact) > work.deadlineMs) return null
-    if (this.#waitsForBusy(work, line, this.#latency.expectedMs(best, artifact), nowMs)) return null
-    return this.forget(work) ? this.#bind(work, best, nowMs) : null
+    const best = this.#bestFree(line, work.demand.artifact, work.deadlineMs - nowMs)
+    return best === null ? null : this.#placeUnlessLeft(work, line, best, nowMs)
   }
 
   /** The waiting work that this free device should do now, or null: nothing it may do would be right here. */
   placeOn(device: number, nowMs: number): Placement | null {
-    if (this.#devices.slots(device) <= 0) return null
-    const best: Best = { work: undefined, score: Number.NEGATIVE_INFINITY }
-    for (const line of this.#lines.busy)
-      if (line.mayUse(device, this.#devices)) this.#consider(line, device, nowMs, best)
-    for (const line of this.#lines.ofDevice(device))
-      if (line.mayUse(device, this.#devices)) this.#consider(line, device, nowMs, best)
-    if (best.work === undefined || !this.forget(best.work)) return null
-    return this.#bind(best.work, device, nowMs)
+    const work = this.#bestFor(device, nowMs)
+    if (work !== undefined) return this.#bind(work, device, nowMs)
+    this.#freed.delete(device)
+    return null
   }
 
-  /** Idle devices beside waiting work: what was left for a busy device that then took other work is looked at again. */
+  /** Idle devices beside waiting work: what was offered, or left for a busy device that then took other work. */
   placeLeft(nowMs: number): Placement | null {
-    if (this.#waiting === 0 || this.#devices.freeSlots === 0) return null
-    for (const line of this.#lines.all())
-      for (const queue of line.queues.values()) {
-        const work = queue.at(queue.firstFrom(nowMs))
-        const placement = work === undefined ? null : this.placeNew(work, nowMs)
-        if (placement !== null) return placement
-      }
+    if (this.waiting === 0 || this.#devices.freeSlots === 0) return null
+    const lines = [...this.#toLookAt].filter((line) => line.waiting > 0)
+    if (lines.length > 1) lines.sort(byFirstWork)
+    for (const line of lines) {
+      const placement = this.#placeFrom(line, nowMs)
+      if (placement !== null) return placement
+    }
     return null
   }
 
   /** Work that no eligible device can finish in time any more, taken out. Without a device it waits for its deadline. */
   takeHopeless(nowMs: number): PendingWork[] {
-    const hopeless: PendingWork[] = []
+    const all: PendingWork[] = []
     for (const line of this.#lines.all()) {
       if (line.waiting === 0) continue
-      const least = this.#leastMs(line)
-      for (const queue of line.queues.values()) {
-        for (let head = queue.at(0); head !== undefined && isHopeless(head, nowMs, least); head = queue.at(0)) {
-          hopeless.push(queue.take(0))
-          line.waiting -= 1
-        }
-      }
+      const leastMs = this.#leastMs(line)
+      const isHopeless = ({ deadlineMs }: PendingWork) => deadlineMs <= nowMs || deadlineMs < nowMs + leastMs
+      const hopeless = line.takeWhile(isHopeless)
+      if (hopeless.length === 0) continue
       this.#lines.settle(line)
+      for (const work of hopeless) this.#left(work, line)
+      all.push(...hopeless)
     }
-    for (const work of hopeless) this.#promises.dropWork(work)
-    this.#waiting -= hopeless.length
-    return hopeless
+    return all
   }
 
   /** Predicted latency on the fastest kind that has an eligible device; infinite without one. */
@@ -233,21 +244,65 @@ export class ActiveScheduler {
     return Math.exp(log)
   }
 
+  #bestFor(device: number, nowMs: number): PendingWork | undefined {
+    if (this.#devices.slots(device) <= 0) return undefined
+    const best: Best = { work: undefined, score: Number.NEGATIVE_INFINITY }
+    for (const line of this.#lines.busy)
+      if (line.mayUse(device, this.#devices)) this.#consider(line, device, nowMs, best)
+    for (const line of this.#lines.ofDevice(device))
+      if (line.mayUse(device, this.#devices)) this.#consider(line, device, nowMs, best)
+    return best.work
+  }
+
   #consider(line: Line, device: number, nowMs: number, best: Best): void {
     const { artifact } = line.demand
     const ms = this.#latency.expectedMs(device, artifact)
     const leastMs = this.#latency.leastMs(device, artifact)
-    for (const [priority, queue] of line.queues) {
-      if (queue.size === 0 || (best.work !== undefined && priority < best.work.priority)) continue
-      const work = queue.at(queue.firstFrom(nowMs + leastMs))
-      if (work === undefined || this.#waitsForBusy(work, line, ms, nowMs)) continue
-      const score = this.#score(work, line, ms, nowMs)
-      if (best.work !== undefined && priority === best.work.priority) {
-        if (score < best.score || (score === best.score && !isOlder(work, best.work))) continue
+    for (const { priority, queue } of line.lanes) {
+      if (best.work !== undefined && priority < best.work.priority) return
+      const first = queue.firstFrom(nowMs + leastMs)
+      for (let i = first; i < first + TRIED_OF_LANE; i++) {
+        const work = queue.at(i)
+        if (work === undefined) break
+        if (this.#waitsForBusy(work, line, ms, nowMs)) continue
+        const score = this.#score(work, line, ms, nowMs)
+        if (best.work === undefined || priority > best.work.priority || isBetter(work, score, best)) {
+          best.work = work
+          best.score = score
+        }
+        break
       }
-      best.work = work
-      best.score = score
     }
+  }
+
+  #placeFrom(line: Line, nowMs: number): Placement | null {
+    const { artifact } = line.demand
+    for (const { queue } of line.lanes) {
+      const first = queue.firstFrom(nowMs)
+      for (let i = first; i < first + TRIED_OF_LANE; i++) {
+        const work = queue.at(i)
+        if (work === undefined) break
+        const best = this.#bestFree(line, artifact, work.deadlineMs - nowMs)
+        // Until one that it may use becomes free, comes or changes, which brings it back.
+        if (best === null) {
+          this.#toLookAt.delete(line)
+          return null
+        }
+        const placement = this.#placeUnlessLeft(work, line, best, nowMs)
+        if (placement !== null) return placement
+      }
+    }
+    return null
+  }
+
+  #placeUnlessLeft(work: PendingWork, line: Line, device: number, nowMs: number): Placement | null {
+    if (!this.#makesIt(work, device, nowMs)) return null
+    if (this.#waitsForBusy(work, line, this.#latency.expectedMs(device, work.demand.artifact), nowMs)) return null
+    return this.#bind(work, device, nowMs)
+  }
+
+  #makesIt(work: PendingWork, device: number, nowMs: number): boolean {
+    return nowMs + this.#latency.leastMs(device, work.demand.artifact) <= work.deadlineMs
   }
 
   /**
@@ -268,22 +323,15 @@ export class ActiveScheduler {
       const other = this.#promises.of(device)
       if (other !== undefined && other !== work) continue
       this.#promises.give(device, work, untilMs, nowMs)
+      this.#toLookAt.add(line)
       return true
     }
     return false
   }
 
   #score(work: PendingWork, line: Line, ms: number, nowMs: number): number {
-    const { urgency, affinity, shortness, fairness, deadlineOnly } = this.#config
-    if (deadlineOnly) return -work.deadlineMs
-    // Without a deadline age makes it urgent, so that it is not passed over for ever.
-    const slackMs = Math.max(0, Math.min(work.deadlineMs - nowMs - ms, DAY_MS - (nowMs - work.submittedAtMs)))
-    return (
-      -urgency * Math.log(slackMs + 0.1 * ms + 1e-6) -
-      affinity * Math.log(ms / this.#fastestMs(line)) -
-      shortness * Math.log(ms) +
-      fairness * this.#fairness.logShare(work.demand.artifact)
-    )
+    if (this.#config.deadlineOnly) return -work.deadlineMs
+    return scoreOf(work, nowMs, ms, this.#fastestMs(line), this.#fairness.logShare(work.demand.artifact), this.#config)
   }
 
   /** Among what makes the deadline with room for noise, the least cost: time, dearer on kinds that are fast at everything. */
@@ -301,11 +349,11 @@ export class ActiveScheduler {
       if (place < 0) continue
       const kindLog = this.#latency.kindLogMs(kind, artifact)
       const dearness = this.#config.thrift * this.#latency.kindSlowness(kind)
-      for (let tried = 0; place >= 0 && tried < TRIED_OF_KIND; tried++) {
+      for (let tried = 0; place >= 0 && tried < (bestCost < TIGHT ? TRIED_OF_KIND : TRIED_WHEN_TIGHT); tried++) {
         const device = members[place] as number
         const log = kindLog + this.#latency.deviceLogFactor(device)
         // What is tight comes after all that is not, the fastest first.
-        const cost = log > roomLog ? 1e6 + log : log - dearness
+        const cost = log > roomLog ? TIGHT + log : log - dearness
         if (cost < bestCost) {
           best = device
           bestCost = cost
@@ -316,18 +364,21 @@ export class ActiveScheduler {
     return best
   }
 
-  #bind(work: PendingWork, device: number, nowMs: number): Placement {
+  #bind(work: PendingWork, device: number, nowMs: number): Placement | null {
+    if (!this.forget(work)) return null
     const predictedFinishMs = nowMs + this.#latency.expectedMs(device, work.demand.artifact)
     this.#devices.take(device, predictedFinishMs)
-    if (this.#devices.slots(device) > 0) this.#promises.dropDevice(device)
     return { work, device, predictedFinishMs }
+  }
+
+  #left(work: PendingWork, line: Line): void {
+    this.#promises.dropWork(work)
+    this.#room.remove(poolOf(work.demand), work.priority)
+    if (line.waiting === 0) this.#toLookAt.delete(line)
   }
 }
 
 type Best = { work: PendingWork | undefined; score: number }
 
-const isHopeless = (work: PendingWork, nowMs: number, leastMs: number): boolean =>
-  work.deadlineMs <= nowMs || work.deadlineMs < nowMs + leastMs
-
-const isOlder = (a: PendingWork, b: PendingWork): boolean =>
-  a.deadlineMs < b.deadlineMs || (a.deadlineMs === b.deadlineMs && a.order < b.order)
+const isBetter = (work: PendingWork, score: number, best: Best): boolean =>
+  score > best.score || (score === best.score && best.work !== undefined && isOlder(work, best.work))

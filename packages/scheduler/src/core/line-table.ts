@@ -1,6 +1,8 @@
-import type { Demand, PendingWork } from './demand.ts'
+import { type Demand, type PendingWork, poolOf } from './demand.ts'
 import type { DeviceTable } from './device-table.ts'
 import { Line } from './line.ts'
+import type { Room } from './room.ts'
+import type { SchedulerConfig } from './scheduler-config.ts'
 
 /**
  * All lines by key. Those of one device are found by that device, so that ten thousand of them cost a decision nothing.
@@ -9,7 +11,8 @@ import { Line } from './line.ts'
  */
 export class LineTable {
   readonly #devices: DeviceTable
-  readonly #idleLines: number
+  readonly #config: Pick<SchedulerConfig, 'idleLines' | 'agingMs'>
+  readonly #room: Room
   readonly #byKey = new Map<string, Line>()
   readonly #ofDevice = new Map<number, Set<Line>>()
   /** Of many devices. */
@@ -19,9 +22,10 @@ export class LineTable {
   /** Without work, the longest idle first. */
   readonly #idle = new Set<Line>()
 
-  constructor(devices: DeviceTable, idleLines: number) {
+  constructor(devices: DeviceTable, room: Room, config: Pick<SchedulerConfig, 'idleLines' | 'agingMs'>) {
     this.#devices = devices
-    this.#idleLines = idleLines
+    this.#room = room
+    this.#config = config
   }
 
   get size(): number {
@@ -44,7 +48,7 @@ export class LineTable {
   open(demand: Demand): Line {
     const known = this.#byKey.get(demand.key)
     if (known !== undefined) return known
-    const line = new Line(demand)
+    const line = new Line(demand, this.#config.agingMs)
     this.#byKey.set(demand.key, line)
     const { device } = demand
     if (device === undefined) {
@@ -65,26 +69,34 @@ export class LineTable {
   view(demand: Demand): Line {
     const known = this.#byKey.get(demand.key)
     if (known !== undefined || demand.device === undefined) return known ?? this.open(demand)
-    const line = new Line(demand)
+    const line = new Line(demand, this.#config.agingMs)
     if (this.#devices.has(demand.device) && demand.admits(demand.device))
       line.setEligible(demand.device, true, this.#devices)
     return line
   }
 
-  push(work: PendingWork): void {
+  /** Whether work of this demand takes up one more of the lines that are bounded. */
+  needsLine({ key, device }: Demand): boolean {
+    return device === undefined && (this.#byKey.get(key)?.waiting ?? 0) === 0
+  }
+
+  push(work: PendingWork): Line {
     const line = this.open(work.demand)
     line.push(work)
-    if (line.waiting > 1 || line.demand.device !== undefined) return
+    if (line.waiting > 1 || line.demand.device !== undefined) return line
     this.#idle.delete(line)
     line.at = this.busy.length
     this.busy.push(line)
+    this.#room.addLine(poolOf(line.demand))
+    return line
   }
 
-  remove(work: PendingWork): boolean {
+  /** The line that it waited in, or undefined when it did not wait. */
+  remove(work: PendingWork): Line | undefined {
     const line = this.#byKey.get(work.demand.key)
-    if (line?.remove(work) !== true) return false
+    if (line?.remove(work) !== true) return undefined
     this.settle(line)
-    return true
+    return line
   }
 
   /** Its work was taken from it: without any it is idle, or dropped. */
@@ -127,7 +139,7 @@ export class LineTable {
     this.#leaveBusy(line)
     this.#idle.add(line)
     for (const oldest of this.#idle) {
-      if (this.#idle.size <= this.#idleLines) break
+      if (this.#idle.size <= this.#config.idleLines) break
       this.drop(oldest)
     }
   }
@@ -140,5 +152,6 @@ export class LineTable {
       last.at = line.at
     }
     line.at = -1
+    this.#room.removeLine(poolOf(line.demand))
   }
 }

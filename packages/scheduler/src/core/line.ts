@@ -4,12 +4,17 @@ import type { Demand, PendingWork } from './demand.ts'
 import type { DeviceTable } from './device-table.ts'
 
 const NONE = new Uint32Array(0)
+/** Empty ones are kept for the next work, few enough that any number of classes does not pile up. */
+const KEPT_LANES = 4
+
+/** Work of one class. What has no deadline soon stands apart, so that it is seen behind a stream of work that has. */
+export type Lane = { priority: number; byAge: boolean; queue: DeadlineQueue<PendingWork> }
 
 /** The waiting work of one demand, and which devices may do it. */
 export class Line {
   readonly demand: Demand
-  /** By priority. */
-  readonly queues = new Map<number, DeadlineQueue<PendingWork>>()
+  /** The highest class first; in a class, what has a deadline before what goes by age. */
+  readonly lanes: Lane[] = []
   /** Where it stands among the lines that have work; -1 outside of them. */
   at = -1
   waiting = 0
@@ -17,9 +22,11 @@ export class Line {
   /** By kind: a bitmap over its places. A line of one device needs none. */
   readonly #eligible: Uint32Array[] = []
   readonly #eligibleOfKind: number[] = []
+  readonly #agingMs: number
 
-  constructor(demand: Demand) {
+  constructor(demand: Demand, agingMs: number) {
     this.demand = demand
+    this.#agingMs = agingMs
   }
 
   mayUse(device: number, devices: DeviceTable): boolean {
@@ -54,27 +61,51 @@ export class Line {
   }
 
   push(work: PendingWork): void {
-    let queue = this.queues.get(work.priority)
-    if (queue === undefined) {
-      queue = new DeadlineQueue()
-      this.queues.set(work.priority, queue)
+    const byAge = this.#goesByAge(work)
+    let at = 0
+    for (; at < this.lanes.length; at++) {
+      const { priority, byAge: isLater } = this.lanes[at] as Lane
+      if (priority < work.priority || (priority === work.priority && Number(isLater) >= Number(byAge))) break
     }
-    queue.push(work)
+    let lane = this.lanes[at]
+    if (lane === undefined || lane.priority !== work.priority || lane.byAge !== byAge) {
+      lane = { priority: work.priority, byAge, queue: new DeadlineQueue() }
+      this.lanes.splice(at, 0, lane)
+    }
+    lane.queue.push(work)
     this.waiting += 1
   }
 
   remove(work: PendingWork): boolean {
-    if (this.queues.get(work.priority)?.remove(work) !== true) return false
+    const byAge = this.#goesByAge(work)
+    const at = this.lanes.findIndex((lane) => lane.priority === work.priority && lane.byAge === byAge)
+    const lane = this.lanes[at]
+    if (lane?.queue.remove(work) !== true) return false
+    if (lane.queue.size === 0 && this.lanes.length > KEPT_LANES) this.lanes.splice(at, 1)
     this.waiting -= 1
     return true
   }
 
+  first(): PendingWork | undefined {
+    for (const { queue } of this.lanes) if (queue.size > 0) return queue.at(0)
+    return undefined
+  }
+
+  /** What the predicate says of the earliest deadlines, taken out. */
+  takeWhile(hopeless: (work: PendingWork) => boolean): PendingWork[] {
+    const taken: PendingWork[] = []
+    for (const { queue } of this.lanes)
+      for (let head = queue.at(0); head !== undefined && hopeless(head); head = queue.at(0)) taken.push(queue.take(0))
+    this.waiting -= taken.length
+    return taken
+  }
+
   /** By class, then deadline, then age. */
   *works(): IterableIterator<PendingWork> {
-    const priorities = [...this.queues.keys()].sort((a, b) => b - a)
-    for (const priority of priorities) {
-      const queue = this.queues.get(priority) as DeadlineQueue<PendingWork>
-      for (let i = 0; i < queue.size; i++) yield queue.at(i) as PendingWork
-    }
+    for (const { queue } of this.lanes) for (let i = 0; i < queue.size; i++) yield queue.at(i) as PendingWork
+  }
+
+  #goesByAge(work: PendingWork): boolean {
+    return work.deadlineMs - work.submittedAtMs > this.#agingMs
   }
 }

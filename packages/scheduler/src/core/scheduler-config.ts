@@ -11,10 +11,14 @@ export type SchedulerConfig = {
   fairness: number
   /** How much dearer a fast kind's time is: 0 sends new work to what finishes it first, 1 to what is best at it. */
   thrift: number
-  /** Jobs held here at most; beyond it they wait in their pool. */
+  /** Jobs held here at most, shared among pools and classes by `Room`; beyond it they wait in their pool. */
   bound: number
   /** A job leaves a free device alone when a busy one will have done it in this share of the time; 0 never waits. */
   waitRatio: number
+  /** Demands with waiting work at most, those of one device apart: each has a bitmap of the devices, and is looked at. */
+  lineBound: number
+  /** Work whose deadline is farther than this goes by age: as urgent as if it were due then, and past it ever more so. */
+  agingMs: number
   /** Lines without work that are kept, so that their demand's next job need not ask the filters of every device. */
   idleLines: number
 }
@@ -27,5 +31,7 @@ export const DEFAULT_SCHEDULER_CONFIG: SchedulerConfig = {
   thrift: 0.5,
   bound: 50_000,
   waitRatio: 0.4,
+  lineBound: 2_000,
+  agingMs: 600_000,
   idleLines: 256
 }
