@@ -278,10 +278,12 @@ describe('late binding', () => {
   })
 
   it('places what a device that became free left for another, once that vanishes', () => {
-    const { latency, scheduler } = fleet([1, 0])
+    const { latency, scheduler } = fleet([1, 0, 1])
     latency.seed(0, 0, 10)
     latency.seed(1, 0, 100)
-    const [first, second] = [job(), job()]
+    // The third is free, but may do none of it.
+    const demand = { key: 'two', artifact: 0, admits: (device: number) => device < 2 }
+    const [first, second] = [job({ demand }), job({ demand })]
     scheduler.offer(first)
     scheduler.offer(second)
     expect(scheduler.place(0)?.work).toBe(first)

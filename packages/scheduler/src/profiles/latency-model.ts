@@ -4,12 +4,30 @@ import { gaussianFill } from './gaussian-fill.ts'
 /** A latency, as far as it is known: the logarithm of milliseconds, and how far off that may be. */
 export type LatencyPrediction = { logMs: number; logSd: number; source: 'measured' | 'predicted' }
 
-const RUN_LOG_SD = 0.2
-/** Runs after which a kind's mean no longer weighs an older run more than a newer one. */
-const KIND_MEMORY = 256
-const DEVICE_RATE = 0.1
-/** A single run this far off its profile is taken for an outlier, two in a row for drift. */
+/** Variance of one run's logarithm until it is known better. */
+const START_NOISE = 0.03
+const NOISE_MEMORY = 500
+/** How far devices of a kind differ, as a variance of the logarithm, before anything ran. */
+const DEVICE_VARIANCE = 0.01
+/** What a device's factor, and a kind's mean, may change by from run to run, as a share of the noise. */
+const DEVICE_DRIFT = 0.0009
+const KIND_DRIFT = 0.0001
+/** A single run this far off, and beyond three deviations, is taken for an outlier, two in a row for drift. */
 const OUTLIER_LOG = 0.6
+/** Nothing is known any more of a device that drifts. */
+const DRIFTING_VARIANCE = 1
+/** A lean of several runs to one side is drift too: its memory and limit, in runs and in deviations of one run. */
+const LEAN_RATE = 0.15
+const LEAN_LIMIT = 1.2
+/** Demoted above the first, taken back below the second, so that it does not go to and fro. */
+const DEMOTED_LOG = 0.405
+const RECOVERED_LOG = 0.25
+/**
+ * After this long without a run half of a demotion is forgotten, towards a little faster than its kind: among idle ones
+ * it then comes first once, and can show what it is.
+ */
+const RELAX_HALF_LIFE_MS = 60_000
+const HOPED_LOG = -0.1
 /** Runs that a benchmark's median counts for. */
 const SEED_WEIGHT = 8
 /** Before anything was measured: a tenth of a second, give or take a factor of ten. */
@@ -29,9 +47,17 @@ const NO_KIND = -1
 export class LatencyModel {
   #kindOf = new Int32Array(0)
   #factor = new Float32Array(0)
-  #lastOff = new Float32Array(0)
+  #factorVariance = new Float32Array(0)
+  /** Which side the last run was an outlier to, and where the last ones leant. */
+  #outlierSide = new Int8Array(0)
+  #lean = new Float32Array(0)
+  #isDemoted = new Uint8Array(0)
+  #isUnproved = new Uint8Array(0)
+  #ranLately = new Uint8Array(0)
+  #noise = START_NOISE
   /** Kind by kind, `#stride` columns each. */
   #mean = new Float64Array(0)
+  #variance = new Float64Array(0)
   #count = new Float64Array(0)
   #stride = 0
   #kinds = 0
@@ -57,10 +83,19 @@ export class LatencyModel {
     this.#kindOf = grown(this.#kindOf, device + 1)
     this.#kindOf.fill(NO_KIND, before)
     this.#factor = grown(this.#factor, device + 1)
-    this.#lastOff = grown(this.#lastOff, device + 1)
+    this.#factorVariance = grown(this.#factorVariance, device + 1)
+    this.#outlierSide = grown(this.#outlierSide, device + 1)
+    this.#lean = grown(this.#lean, device + 1)
+    this.#isDemoted = grown(this.#isDemoted, device + 1)
+    this.#isUnproved = grown(this.#isUnproved, device + 1)
+    this.#ranLately = grown(this.#ranLately, device + 1)
     this.#kindOf[device] = kind
     this.#factor[device] = 0
-    this.#lastOff[device] = 0
+    this.#factorVariance[device] = DEVICE_VARIANCE
+    this.#outlierSide[device] = 0
+    this.#lean[device] = 0
+    this.#isDemoted[device] = 0
+    this.#isUnproved[device] = 0
     this.#reserve(kind, this.#columns - 1)
   }
 
@@ -73,42 +108,77 @@ export class LatencyModel {
     return this.#kindOf[device] ?? NO_KIND
   }
 
+  /**
+   * A run's innovation is split between the kind's mean and the device's factor by their variances (a Kalman filter with
+   * both as random walks), so that a device in its usual form teaches its kind, and one that drifts does not.
+   */
   observe(device: number, artifact: number, latencyMs: number): void {
     if (!(latencyMs > 0)) return
     const logMs = Math.log(latencyMs)
     const cell = this.#cellOf(device, artifact)
     const count = this.#count[cell] as number
+    const factor = this.#factor[device] as number
+    const factorVariance = this.#factorVariance[device] as number
+    this.#ranLately[device] = 1
+    this.#isUnproved[device] = 0
     if (count === 0) {
-      this.#start(cell, logMs - (this.#factor[device] as number), 1)
+      this.#start(cell, logMs - factor, this.#noise + factorVariance, 1)
       return
     }
-    const off = logMs - (this.#mean[cell] as number) - (this.#factor[device] as number)
-    const before = this.#lastOff[device] as number
-    this.#lastOff[device] = off
-    const isLone = Math.abs(off) > OUTLIER_LOG && !(Math.abs(before) > OUTLIER_LOG && before * off > 0)
-    const step = isLone ? Math.sign(off) * OUTLIER_LOG * 0.25 : off
-    // Only a device in its usual form teaches its kind.
-    if (!isLone && Math.abs(off) <= OUTLIER_LOG) {
-      this.#count[cell] = Math.min(count + 1, KIND_MEMORY)
-      this.#mean[cell] = (this.#mean[cell] as number) + off / Math.min(count + 1, KIND_MEMORY)
+    const off = logMs - (this.#mean[cell] as number) - factor
+    // Outliers are runs that took too long: of the first two it is the longer one.
+    if (count === 1 && off < -OUTLIER_LOG) {
+      this.#restart(cell, logMs - factor, this.#noise + factorVariance)
+      return
     }
-    const rate = Math.abs(off) > OUTLIER_LOG && !isLone ? 0.4 : DEVICE_RATE
-    this.#factor[device] = (this.#factor[device] as number) + rate * step
+    const variance = this.#variance[cell] as number
+    const total = variance + factorVariance + this.#noise
+    if (this.#isLoneOutlier(device, off, Math.sqrt(total))) return
+    this.#noteLean(device, off)
+    // What the two lines above may have widened.
+    const open = this.#factorVariance[device] as number
+    const gainTotal = variance + open + this.#noise
+    this.#mean[cell] = (this.#mean[cell] as number) + (variance / gainTotal) * off
+    this.#variance[cell] = variance * (1 - variance / gainTotal) + KIND_DRIFT * this.#noise
+    this.#count[cell] = count + 1
+    this.#factorVariance[device] = open * (1 - open / gainTotal) + DEVICE_DRIFT * this.#noise
+    this.#setFactor(device, factor + (open / gainTotal) * off)
+    if (count > 8 && Math.abs(off) < OUTLIER_LOG)
+      this.#noise += (Math.max(off * off, 1e-4) - this.#noise) / NOISE_MEMORY
   }
 
   /** A benchmark's median there: worth several runs, and free of outliers, so that it is taken as it is. */
   seed(device: number, artifact: number, p50Ms: number): void {
     if (!(p50Ms > 0)) return
     const cell = this.#cellOf(device, artifact)
-    const count = this.#count[cell] as number
     const logMs = Math.log(p50Ms) - (this.#factor[device] as number)
-    if (count === 0) {
-      this.#start(cell, logMs, SEED_WEIGHT)
+    const own = this.#noise / SEED_WEIGHT + (this.#factorVariance[device] as number)
+    if (this.#count[cell] === 0) {
+      this.#start(cell, logMs, own, SEED_WEIGHT)
       return
     }
-    this.#count[cell] = Math.min(count + SEED_WEIGHT, KIND_MEMORY)
-    this.#mean[cell] =
-      (this.#mean[cell] as number) + ((logMs - (this.#mean[cell] as number)) * SEED_WEIGHT) / (count + SEED_WEIGHT)
+    const variance = this.#variance[cell] as number
+    const gain = variance / (variance + own)
+    this.#mean[cell] = (this.#mean[cell] as number) + gain * (logMs - (this.#mean[cell] as number))
+    this.#variance[cell] = variance * (1 - gain)
+    this.#count[cell] = (this.#count[cell] as number) + SEED_WEIGHT
+  }
+
+  /**
+   * To be called now and then: a demoted device that got no work since the last call is trusted again by and by, because
+   * without a run it could never show that it has recovered.
+   */
+  relax(elapsedMs: number): void {
+    const keeps = 0.5 ** (elapsedMs / RELAX_HALF_LIFE_MS)
+    for (let device = 0; device < this.#kindOf.length; device++) {
+      if (this.#isDemoted[device] === 1) this.#isUnproved[device] = 1
+      if (this.#isUnproved[device] === 1 && this.#ranLately[device] === 0) {
+        this.#setFactor(device, HOPED_LOG + ((this.#factor[device] as number) - HOPED_LOG) * keeps)
+        // The next run decides at once.
+        this.#factorVariance[device] = Math.max(this.#factorVariance[device] as number, DRIFTING_VARIANCE / 2)
+      }
+      this.#ranLately[device] = 0
+    }
   }
 
   /** The column is free for another artifact. */
@@ -125,9 +195,9 @@ export class LatencyModel {
     return this.#factor[device] ?? 0
   }
 
-  /** Whether the device is demoted: at least half as slow again as its kind. */
+  /** Whether the device is demoted: it became at least half as slow again as its kind, and is not back yet. */
   isDrifting(device: number): boolean {
-    return this.deviceLogFactor(device) > 0.405
+    return this.#isDemoted[device] === 1
   }
 
   kindLogMs(kind: number, artifact: number): number {
@@ -179,10 +249,16 @@ export class LatencyModel {
   /** Of a device of the kind in its usual form. */
   predictKind(kind: number, artifact: number): LatencyPrediction {
     const cell = kind * this.#stride + artifact
-    const count = kind >= 0 && artifact < this.#columns ? (this.#count[cell] as number) : 0
-    if (count === 0) return { ...this.#predicted(kind, artifact), source: 'predicted' }
-    const logMs = this.#mean[cell] as number
-    return { logMs, logSd: RUN_LOG_SD * Math.sqrt(1 + 1 / count), source: 'measured' }
+    const count = artifact < this.#columns ? (this.#count[cell] as number) : 0
+    const factor = this.deviceLogFactor(device)
+    if (count > 0)
+      return {
+        logMs: (this.#mean[cell] as number) + factor,
+        logSd: Math.sqrt(this.#noise + (this.#variance[cell] as number) + (this.#factorVariance[device] as number)),
+        source: 'measured'
+      }
+    const { logMs, logSd } = this.#predicted(kind, artifact)
+    return { logMs: logMs + factor, logSd, source: 'predicted' }
   }
 
   #cellOf(device: number, artifact: number): number {
@@ -204,10 +280,12 @@ export class LatencyModel {
         return to
       }
       this.#mean = spread(this.#mean)
+      this.#variance = spread(this.#variance)
       this.#count = spread(this.#count)
       this.#stride = stride
     }
     this.#mean = grown(this.#mean, kinds * this.#stride)
+    this.#variance = grown(this.#variance, kinds * this.#stride)
     this.#count = grown(this.#count, kinds * this.#stride)
     this.#kindsThatRan = grown(this.#kindsThatRan, columns)
     this.#kinds = kinds
@@ -216,13 +294,42 @@ export class LatencyModel {
     this.#slowness = null
   }
 
-  #start(cell: number, logMs: number, count: number): void {
+  #start(cell: number, logMs: number, variance: number, count: number): void {
     const artifact = cell % this.#stride
     this.#kindsThatRan[artifact] = (this.#kindsThatRan[artifact] as number) + 1
-    this.#mean[cell] = logMs
     this.#count[cell] = count
-    this.#filled = null
+    this.#restart(cell, logMs, variance)
     this.#slowness = null
+  }
+
+  #restart(cell: number, logMs: number, variance: number): void {
+    this.#mean[cell] = logMs
+    this.#variance[cell] = variance
+    this.#filled = null
+  }
+
+  #setFactor(device: number, logFactor: number): void {
+    this.#factor[device] = logFactor
+    if (logFactor > DEMOTED_LOG) this.#isDemoted[device] = 1
+    else if (logFactor < RECOVERED_LOG) this.#isDemoted[device] = 0
+  }
+
+  /** Far off for the first time; for the second, on the same side, it is drift, and the factor is open. */
+  #isLoneOutlier(device: number, off: number, sd: number): boolean {
+    const isFar = Math.abs(off) > Math.max(OUTLIER_LOG, 3 * sd)
+    const isSecond = this.#outlierSide[device] === Math.sign(off)
+    this.#outlierSide[device] = isFar && !isSecond ? Math.sign(off) : 0
+    if (isFar && isSecond) this.#factorVariance[device] = DRIFTING_VARIANCE
+    return isFar && !isSecond
+  }
+
+  #noteLean(device: number, off: number): void {
+    const sd = Math.sqrt(this.#noise)
+    const clipped = Math.max(-3, Math.min(3, off / sd))
+    const lean = (this.#lean[device] as number) * (1 - LEAN_RATE) + LEAN_RATE * clipped
+    const isDrift = Math.abs(lean) > LEAN_LIMIT
+    this.#lean[device] = isDrift ? 0 : lean
+    if (isDrift) this.#factorVariance[device] = Math.max(this.#factorVariance[device] as number, this.#noise)
   }
 
   #predicted(kind: number, artifact: number): { logMs: number; logSd: number } {
