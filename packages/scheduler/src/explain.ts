@@ -4,6 +4,10 @@ import { DEFAULT_WEIGHTS, SCORES, type ScoreWeights } from './scores/index.ts'
 
 const EXAMPLES = 5
 const CANDIDATES = 10
+/** Kinds of reasons that are told apart; what comes after is counted by filter. */
+const REASONS = 50
+const SAYS_WHAT_IT_DOES = /^(lacks|has|cannot) /
+const SAYS_WHAT_IT_IS = /^(throttled|too hot|other reasons)/
 
 /** contract.md's explanation. */
 export type Explanation = {
@@ -27,59 +31,102 @@ export function firstRejection(
   return null
 }
 
-/** Every device once, either rejected or a candidate; `chosen` is where the work went, or null while it waits. */
+/**
+ * Every device once, either rejected or a candidate; `chosen` is where the work went, or null while it waits. One pass, and
+ * what is kept is bounded, however many devices there are and however different their reasons.
+ */
 export function explain(
   work: WorkRequest,
-  devices: readonly DeviceSnapshot[],
+  devices: Iterable<DeviceSnapshot>,
   context: SchedulingContext,
   chosen: string | null = null,
   weights: ScoreWeights = DEFAULT_WEIGHTS
 ): Explanation {
-  const rejected = new Map<string, Explanation['rejected'][number]>()
-  const able: (Explanation['candidates'][number] & { total: number; free: boolean; aheadMs: number })[] = []
+  const rejected = new Map<string, Rejected>()
+  const best: Ranked[] = []
+  let [all, free, busy, nextFreeMs] = [0, 0, 0, Number.POSITIVE_INFINITY]
   for (const device of devices) {
+    all += 1
     const rejection = firstRejection(work, device, context)
     if (rejection !== null) {
-      const key = `${rejection.filter}\n${rejection.reason}`
-      const entry = rejected.get(key) ?? { ...rejection, count: 0, examples: [] }
-      entry.count += 1
-      if (entry.examples.length < EXAMPLES) entry.examples.push(device.id)
-      rejected.set(key, entry)
+      count(rejected, rejection, device.id)
       continue
     }
-    const scores = Object.fromEntries(SCORES.map((score) => [score.name, score.cost(work, device, context)]))
-    const total = SCORES.reduce((sum, { name }) => sum + (weights[name] ?? 0) * (scores[name] as number), 0)
-    const predictedFinishMs = (scores['predicted-finish'] as number) + (scores['cold-start'] as number)
-    const aheadMs = context.workAheadMs(device)
-    const isChosen = device.id === chosen
-    able.push({
-      device: device.id,
-      predictedFinishMs,
-      scores,
-      chosen: isChosen,
-      total,
-      free: device.freeSlots > 0,
-      aheadMs
-    })
+    if (device.freeSlots > 0) free += 1
+    else {
+      busy += 1
+      nextFreeMs = Math.min(nextFreeMs, context.workAheadMs(device))
+    }
+    keepBest(best, rank(work, device, context, device.id === chosen, weights))
   }
   const byCount = [...rejected.values()].sort((a, b) => b.count - a.count || (a.reason < b.reason ? -1 : 1))
-  able.sort((a, b) => Number(b.chosen) - Number(a.chosen) || a.total - b.total || (a.device < b.device ? -1 : 1))
-  const busy = able.filter(({ free }) => !free)
-  const nextFreeMs = Math.min(...busy.map(({ aheadMs }) => aheadMs))
-  const parts = byCount.map(({ count, filter, reason }) => `${count} ${words(filter, reason)}`)
-  if (busy.length > 0) parts.push(`${busy.length} busy, next free in about ${Math.round(nextFreeMs)} ms`)
-  if (able.length > busy.length) parts.push(`${able.length - busy.length} free`)
+  const parts = byCount.map((each) => `${each.count} ${words(each)}`)
+  if (busy > 0)
+    parts.push(
+      `${busy} busy${nextFreeMs < Number.POSITIVE_INFINITY ? `, next free in about ${duration(nextFreeMs)}` : ''}`
+    )
+  if (free > 0) parts.push(`${free} free`)
   const outcome = chosen === null ? '' : `; placed on ${chosen}`
   return {
-    summary: `${devices.length} ${devices.length === 1 ? 'device' : 'devices'}${parts.length > 0 ? ': ' : ''}${parts.join(', ')}${outcome}`,
+    summary: `${all} ${all === 1 ? 'device' : 'devices'}${parts.length > 0 ? ': ' : ''}${parts.join(', ')}${outcome}`,
     rejected: byCount,
-    candidates: able.slice(0, CANDIDATES).map(({ device, predictedFinishMs, scores, chosen: isChosen }) => ({
-      device,
-      predictedFinishMs,
-      scores,
-      chosen: isChosen
-    }))
+    candidates: best.map(({ candidate }) => candidate)
   }
 }
 
-const words = (filter: string, reason: string): string => (filter === 'state' ? reason : `${filter}: ${reason}`)
+type Rejected = Explanation['rejected'][number]
+type Ranked = { candidate: Explanation['candidates'][number]; total: number }
+
+function count(rejected: Map<string, Rejected>, { filter, reason }: Rejection, device: string): void {
+  let key = `${filter}\n${reason}`
+  if (!rejected.has(key) && rejected.size >= REASONS) key = filter
+  let entry = rejected.get(key)
+  if (entry === undefined) {
+    entry = { filter, reason: key === filter ? `other reasons (${filter})` : reason, count: 0, examples: [] }
+    rejected.set(key, entry)
+  }
+  entry.count += 1
+  if (entry.examples.length < EXAMPLES) entry.examples.push(device)
+}
+
+function rank(
+  work: WorkRequest,
+  device: DeviceSnapshot,
+  context: SchedulingContext,
+  chosen: boolean,
+  weights: ScoreWeights
+): Ranked {
+  const scores: Record<string, number> = {}
+  let total = 0
+  for (const { name, cost } of SCORES) {
+    const each = cost(work, device, context)
+    scores[name] = each
+    total += (weights[name] ?? 0) * each
+  }
+  const predictedFinishMs = (scores['predicted-finish'] as number) + (scores['cold-start'] as number)
+  return { candidate: { device: device.id, predictedFinishMs, scores, chosen }, total }
+}
+
+/** The chosen one first, then the least cost. */
+function keepBest(best: Ranked[], ranked: Ranked): void {
+  let at = best.length
+  while (at > 0 && comesBefore(ranked, best[at - 1] as Ranked)) at -= 1
+  if (at >= CANDIDATES) return
+  best.splice(at, 0, ranked)
+  if (best.length > CANDIDATES) best.pop()
+}
+
+const comesBefore = (a: Ranked, b: Ranked): boolean =>
+  a.candidate.chosen !== b.candidate.chosen
+    ? a.candidate.chosen
+    : a.total < b.total || (a.total === b.total && a.candidate.device < b.candidate.device)
+
+/** After a number: "7 lack operator ...", "1 lacks operator ...", "3 cordoned", "2 where too little memory is free". */
+function words({ filter, reason, count }: Rejected): string {
+  if (filter === 'state' || SAYS_WHAT_IT_IS.test(reason)) return reason
+  if (!SAYS_WHAT_IT_DOES.test(reason)) return `where ${reason}`
+  return count === 1 ? reason : reason.replace(/(^|; )lacks /g, '$1lack ').replace(/(^|; )has /g, '$1have ')
+}
+
+const duration = (ms: number): string =>
+  ms < 1_000 ? `${Math.round(ms)} ms` : ms < 120_000 ? `${(ms / 1_000).toFixed(1)} s` : `${Math.round(ms / 60_000)} min`

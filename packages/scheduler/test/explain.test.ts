@@ -96,6 +96,44 @@ describe('an explanation', () => {
     expect(explain(work, devices, context).summary).toBe('4 devices: 3 cordoned, 1 busy, next free in about 340 ms')
   })
 
+  it('is words that an operator can act on', () => {
+    const lacks = 'lacks operator FULLY_CONNECTED v12 in tfjs-tflite 0.0.1'
+    const old = { runtimes: [{ name: 'tfjs-tflite', version: '0.0.1' }] } satisfies Partial<DeviceSnapshot>
+    const devices = [
+      ...Array.from({ length: 7 }, (_, i) => ({ ...device, ...old, id: `old${i}` })),
+      ...Array.from({ length: 3 }, (_, i) => ({ ...device, id: `c${i}`, state: 'cordoned' as const })),
+      ...Array.from({ length: 2 }, (_, i) => ({ ...device, id: `b${i}`, freeSlots: 0 }))
+    ]
+    const support = { ...context, operatorSupport: ({ name }: { name: string }) => (name === 'litert' ? null : lacks) }
+    expect(explain(work, devices, support).summary).toBe(
+      '12 devices: 7 lack operator FULLY_CONNECTED v12 in tfjs-tflite 0.0.1, 3 cordoned, 2 busy, next free in about 340 ms'
+    )
+    const other = [
+      { ...device, ...old, id: 'old' },
+      { ...device, id: 'full', diskFreeBytes: 1 },
+      { ...device, id: 'hot', health: { ...health, memoryUsedBytes: 0, throttled: true } },
+      device
+    ]
+    expect(explain(work, other, support, 'd0').summary).toBe(
+      `4 devices: 1 ${lacks}, 1 throttled, 1 where too little disk is free, 1 free; placed on d0`
+    )
+  })
+
+  it('keeps the best ten and the chosen one of any number of devices, and a bounded number of reasons', () => {
+    const devices = Array.from({ length: 5_000 }, (_, i) =>
+      i % 2 === 0 ? { ...device, id: `d${i}` } : { ...device, id: `t${i}`, taints: [`own-${i}`] }
+    )
+    const waits = { ...context, workAheadMs: ({ id }: { id: string }) => 10_000 - Number(id.slice(1)) }
+    const { rejected, candidates } = explain(work, devices, waits, 'd10')
+    expect(rejected.length).toBeLessThanOrEqual(51)
+    expect(rejected.reduce((sum, { count }) => sum + count, 0)).toBe(2_500)
+    expect(candidates.map((each) => each.device)).toEqual([
+      'd10',
+      ...Array.from({ length: 9 }, (_, i) => `d${4_998 - 2 * i}`)
+    ])
+    expect(candidates[0]?.chosen).toBe(true)
+  })
+
   it('gives every device a reason or a place among the candidates', () => {
     const cases = fc.array(fc.constantFrom(...Object.values(REFUSED).map(([, d]) => d), {}), { maxLength: 30 })
     fc.assert(
