@@ -2,7 +2,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Fence } from '@skerry/registry'
 import type { DeploymentReconciler } from '../deployments/reconciler.ts'
 import type { Fleet, Session } from '../devices/fleet.ts'
-import { type Dispatcher, deploymentPool, devicePool } from '../jobs/dispatcher.ts'
+import type { Dispatcher } from '../jobs/dispatcher.ts'
+import { deploymentPool, devicePool } from '../jobs/pools.ts'
 import type { Sweeper } from '../jobs/sweeper.ts'
 import type { EngineResources } from '../resources.ts'
 import type { Seeds } from '../scheduling/seeds.ts'
@@ -272,7 +273,7 @@ export class ActiveScheduler {
   }
 
   async #drain(): Promise<void> {
-    const { fleet, dispatcher } = this.#parts
+    const { fleet } = this.#parts
     while (this.#unread.size > 0 && !this.#stopped) {
       const ids = [...this.#unread]
       this.#unread = new Set()

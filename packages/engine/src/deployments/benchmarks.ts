@@ -1,7 +1,7 @@
 import { DEFAULT_TTL_MS, type Deployment } from '@skerry/contracts'
 import { openBenchmarks, type Submitted } from '@skerry/registry'
 import type { VariantCandidate } from '@skerry/scheduler'
-import { devicePool } from '../jobs/dispatcher.ts'
+import { devicePool } from '../jobs/pools.ts'
 import type { Submission } from '../jobs/submission.ts'
 import type { EngineResources } from '../resources.ts'
 

@@ -12,17 +12,12 @@ import { type Fleet, jobKey } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
 import type { Decision, Placer } from '../scheduling/placer.ts'
 import { slotOf } from '../scheduling/work.ts'
-
-export const CONVERSION_POOL = 'conversion'
-/** Work that names its device has a pool of its own, so that it holds up nobody while that device is busy or away. */
-export const devicePool = (deviceId: string): string => `device-${deviceId}`
-export const deploymentPool = (deployment: string): string => `deployment-${deployment}`
+import { CONVERSION_POOL } from './pools.ts'
 
 const FETCH_LIMIT = 256
 const CLAIM_LIMIT = 512
 const POLL_MS = 2_000
-/** How soon work is looked at again that free devices were left alone for. */
-const HELD_BACK_MS = 20
+const LEAST_LOOK_MS = 1
 
 /** The terms of a conversion or benchmark, as they are stored in a job's payload. */
 export type WorkPayload = Extract<ControlFrame, { type: 'assign' }>['work']
@@ -156,7 +151,8 @@ export class Dispatcher {
       if (!this.#stopped) setTimeout(() => this.pump(), 500)
     }
     clearTimeout(this.#heldBack)
-    if (!this.#stopped && this.#placer.isHoldingBack) this.#heldBack = setTimeout(() => this.pump(), HELD_BACK_MS)
+    const inMs = this.#placer.nextLookInMs
+    if (!this.#stopped && inMs < POLL_MS) this.#heldBack = setTimeout(() => this.pump(), Math.max(LEAST_LOOK_MS, inMs))
   }
 
   /** Into the placer's memory, so that what is most urgent can go first, whichever pool it lies in. */

@@ -25,8 +25,8 @@ import {
 import { Batcher } from '../batcher.ts'
 import type { EngineResources } from '../resources.ts'
 import { byteLength, encodeTensor } from '../tensor-codec.ts'
-import { deploymentPool, devicePool } from './dispatcher.ts'
 import type { Outbox } from './outbox.ts'
+import { deploymentPool, devicePool } from './pools.ts'
 
 const SERVING_CACHE_MS = 1_000
 /** All inline tensors of a job travel in one frame, which has room for their headers besides. */

@@ -10,7 +10,7 @@ import {
 } from '@skerry/contracts'
 import type { JobRow, NewVariant, Submitted } from '@skerry/registry'
 import type { Static } from 'typebox'
-import { CONVERSION_POOL } from '../jobs/dispatcher.ts'
+import { CONVERSION_POOL } from '../jobs/pools.ts'
 import { requestHash, type Submission } from '../jobs/submission.ts'
 import type { ManifestSigner } from '../manifest-signer.ts'
 import type { EngineResources } from '../resources.ts'

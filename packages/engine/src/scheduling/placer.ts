@@ -11,6 +11,7 @@ import {
 } from '@skerry/scheduler'
 import type { Metrics } from '@skerry/telemetry'
 import { freeSlots, jobKey, MAX_TEMPERATURE_C, type Session } from '../devices/fleet.ts'
+import { CONVERSION_POOL } from '../jobs/pools.ts'
 import { Forecast } from './forecast.ts'
 import { Indices } from './indices.ts'
 import { ServerClock } from './server-clock.ts'
@@ -49,8 +50,6 @@ export class Placer {
   readonly #spreads = new Map<string, SpreadGroup>()
   /** What runs, by device and key, with the value of the label that it is spread over. */
   readonly #runs = new Map<string, Map<string, { job: WaitingJob; value: string | undefined }>>()
-  readonly #fresh: WaitingWork[] = []
-  readonly #hungry = new Set<number>()
   readonly #context: Omit<SchedulingContext, 'placedByLabelValue'>
   readonly #clock = new ServerClock()
   readonly #nowMs: () => number
@@ -78,9 +77,9 @@ export class Placer {
     return this.#works.size
   }
 
-  /** Whether free devices stand beside waiting work, left for busy ones that may yet disappoint. */
-  get isHoldingBack(): boolean {
-    return SLOTS.some((slot) => this.#cores[slot].waiting > 0 && this.#cores[slot].freeSlots > 0)
+  /** In how many milliseconds work is to be looked at again that free devices were left alone for; infinite without. */
+  get nextLookInMs(): number {
+    return Math.min(...SLOTS.map((slot) => this.#cores[slot].nextLookMs())) - this.#nowMs()
   }
 
   /** A device came, or what filters read of it changed. */
@@ -123,7 +122,6 @@ export class Placer {
     this.#runs.delete(deviceId)
     this.#sessions[index] = undefined
     this.#snapshots[index] = undefined
-    this.#hungry.delete(index)
   }
 
   /** Slots were taken or became free there. */
@@ -132,7 +130,6 @@ export class Placer {
     if (index === undefined) return
     const free = freeSlots(session)
     for (const slot of SLOTS) this.#cores[slot].setSlots(index, free[slot])
-    if (free.infer + free.convert > 0) this.#hungry.add(index)
   }
 
   has(key: string): boolean {
@@ -141,7 +138,8 @@ export class Placer {
 
   /** How many more jobs of a pool are taken into memory now. */
   room(pool: string): number {
-    return this.#poolRoom - (this.#held.get(pool) ?? 0)
+    const room = this.#cores[pool === CONVERSION_POOL ? 'convert' : 'infer'].room(pool, 0)
+    return Math.min(room, this.#poolRoom - (this.#held.get(pool) ?? 0))
   }
 
   /** False where memory is full: the job is to stay in its pool. */
@@ -159,7 +157,6 @@ export class Placer {
     }
     this.#works.set(key, work)
     this.#held.set(job.pool, (this.#held.get(job.pool) ?? 0) + 1)
-    this.#fresh.push(work)
     return true
   }
 
@@ -174,23 +171,16 @@ export class Placer {
     for (const [key, work] of this.#works) if (work.job.pool === pool) this.forget(key)
   }
 
-  /** Decides for what is new and for whom became free; at most `limit` decisions. */
+  /** Decides for what is new and for what became free; at most `limit` decisions. */
   decide(limit: number): Decision[] {
     const nowMs = this.#nowMs()
     const decisions: Decision[] = []
-    while (this.#fresh.length > 0 && decisions.length < limit) {
-      const work = this.#fresh.shift() as WaitingWork
-      if (!this.#works.has(work.id)) continue
-      this.#add(decisions, this.#cores[slotOf(work.job.kind)].placeNew(work, nowMs))
-    }
-    for (const device of this.#hungry) {
-      if (decisions.length >= limit) return decisions
-      for (const slot of SLOTS)
-        while (this.#add(decisions, this.#cores[slot].placeOn(device, nowMs)) && decisions.length < limit);
-      this.#hungry.delete(device)
-    }
     for (const slot of SLOTS)
-      while (decisions.length < limit && this.#add(decisions, this.#cores[slot].placeLeft(nowMs)));
+      while (decisions.length < limit) {
+        const placement = this.#cores[slot].place(nowMs)
+        if (placement === null) break
+        decisions.push(this.#decided(placement))
+      }
     return decisions
   }
 
@@ -270,16 +260,15 @@ export class Placer {
     }
   }
 
-  #add(decisions: Decision[], placement: Placement | null): boolean {
-    if (placement === null) return false
-    const { job } = placement.work as WaitingWork
-    this.#letGo(placement.work as WaitingWork)
+  #decided(placement: Placement): Decision {
+    const work = placement.work as WaitingWork
+    const { job } = work
+    this.#letGo(work)
     const session = this.#sessions[placement.device]
     // The device cannot have gone: it is taken out of the core in the same turn as out of the fleet.
     if (session === undefined) throw new Error(`a job was placed on device ${placement.device}, which is not there`)
     const served = job.deployment === null ? null : (session.ready.get(job.deployment) ?? null)
-    decisions.push({ job, session, served, predictedFinishMs: placement.predictedFinishMs })
-    return true
+    return { job, session, served, predictedFinishMs: placement.predictedFinishMs }
   }
 
   #letGo(work: WaitingWork): void {
@@ -290,7 +279,7 @@ export class Placer {
     this.#dropDemand(work.demand.key)
   }
 
-  #demand(job: Terms): Demand {
+  #demand(job: Terms & { pool: string }): Demand {
     const key = demandKey(job)
     const known = this.#demands.get(key)
     if (known !== undefined) {
@@ -307,6 +296,7 @@ export class Placer {
     const context = this.#contextOf(key)
     const demand: Demand = {
       key,
+      pool: job.pool,
       artifact: this.forecasts[slot].column(columnOf(job)),
       admits: (device) => {
         const snapshot = this.#snapshot(device, slot)

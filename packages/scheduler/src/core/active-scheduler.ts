@@ -107,6 +107,24 @@ export class ActiveScheduler {
     for (const line of this.#lines.ask(device, true)) if (line.waiting > 0) this.#toLookAt.add(line)
   }
 
+  /** What this demand's filters read beside the devices has changed: all devices are asked again. */
+  demandChanged(key: string): void {
+    const line = this.#lines.find(key)
+    if (line === undefined) return
+    this.#lines.askAll(line)
+    if (line.waiting > 0) this.#toLookAt.add(line)
+  }
+
+  /** What work like this would meet if it came now; empty when no device that is there may do it. */
+  outlook(work: Pick<PendingWork, 'demand' | 'priority' | 'deadlineMs'>, nowMs: number): AdmissionCandidate[] {
+    return outlookOf(this.#lines.view(work.demand), this.#devices, this.#latency, work, nowMs)
+  }
+
+  /** Until a slot of the device should be free. */
+  freeInMs(device: number, nowMs: number): number {
+    return this.#devices.has(device) ? this.#devices.freeInMs(device, nowMs) : 0
+  }
+
   /** How many more jobs of this pool and class `offer` takes at least, whatever devices they ask for. */
   room(pool: string, priority: number): number {
     return this.#room.of(pool, priority)

@@ -1,6 +1,5 @@
 import type { AdmissionCandidate } from '../admission.ts'
 import type { LatencyModel } from '../profiles/latency-model.ts'
-import type { DeadlineQueue } from './deadline-queue.ts'
 import type { PendingWork } from './demand.ts'
 import type { DeviceTable, Kind } from './device-table.ts'
 import type { Line } from './line.ts'
@@ -49,8 +48,8 @@ function kindFreeInMs(line: Line, devices: DeviceTable, kind: number, nowMs: num
 
 function ahead(line: Line, { priority, deadlineMs }: Pick<PendingWork, 'priority' | 'deadlineMs'>): number {
   let count = 0
-  for (const [other, queue] of line.queues as Map<number, DeadlineQueue<PendingWork>>)
-    if (other > priority) count += queue.size
-    else if (other === priority) count += queue.firstFrom(deadlineMs)
+  for (const lane of line.lanes)
+    if (lane.priority > priority) count += lane.queue.size
+    else if (lane.priority === priority) count += lane.queue.firstFrom(deadlineMs)
   return count
 }

@@ -242,23 +242,18 @@ export class LatencyModel {
   }
 
   predict(device: number, artifact: number): LatencyPrediction {
-    const prediction = this.predictKind(this.kindOf(device), artifact)
-    return { ...prediction, logMs: prediction.logMs + this.deviceLogFactor(device) }
+    const { logMs, logSd, source } = this.predictKind(this.kindOf(device), artifact)
+    const ofDevice = source === 'measured' ? (this.#factorVariance[device] ?? 0) : 0
+    return { logMs: logMs + this.deviceLogFactor(device), logSd: Math.sqrt(logSd ** 2 + ofDevice), source }
   }
 
   /** Of a device of the kind in its usual form. */
   predictKind(kind: number, artifact: number): LatencyPrediction {
     const cell = kind * this.#stride + artifact
-    const count = artifact < this.#columns ? (this.#count[cell] as number) : 0
-    const factor = this.deviceLogFactor(device)
-    if (count > 0)
-      return {
-        logMs: (this.#mean[cell] as number) + factor,
-        logSd: Math.sqrt(this.#noise + (this.#variance[cell] as number) + (this.#factorVariance[device] as number)),
-        source: 'measured'
-      }
-    const { logMs, logSd } = this.#predicted(kind, artifact)
-    return { logMs: logMs + factor, logSd, source: 'predicted' }
+    const count = kind >= 0 && artifact < this.#columns ? (this.#count[cell] as number) : 0
+    if (count === 0) return { ...this.#predicted(kind, artifact), source: 'predicted' }
+    const logSd = Math.sqrt(this.#noise + (this.#variance[cell] as number))
+    return { logMs: this.#mean[cell] as number, logSd, source: 'measured' }
   }
 
   #cellOf(device: number, artifact: number): number {

@@ -1,0 +1,5 @@
+/** Names of BullMQ's queues: work that the same devices can do. */
+export const CONVERSION_POOL = 'conversion'
+/** Work that names its device has a pool of its own, so that it holds up nobody while that device is busy or away. */
+export const devicePool = (deviceId: string): string => `device-${deviceId}`
+export const deploymentPool = (deployment: string): string => `deployment-${deployment}`
