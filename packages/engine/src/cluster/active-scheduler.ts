@@ -52,19 +52,22 @@ export class ActiveScheduler {
     this.#parts = parts
   }
 
-  /** Sees who is there, puts right what an earlier scheduler left half-way, then dispatches. */
-  start(others: string[]): Promise<void> {
-    this.#starting = this.#start(others)
+  /**
+   * Sees who is there, puts right what an earlier scheduler left half-way, then dispatches. `unheard`: nobody held the leases
+   * of what runs, so devices get the time to come back with it.
+   */
+  start(others: string[], unheard: boolean): Promise<void> {
+    this.#starting = this.#start(others, unheard)
     return this.#starting
   }
 
-  async #start(others: string[]): Promise<void> {
+  async #start(others: string[], unheard: boolean): Promise<void> {
     const { dispatcher, reconciler, sweeper, fleet } = this.#parts
     await this.#announced(others)
     if (this.#stopped) return
     await this.#reading
     await reconciler.verify([...fleet.all()].map((session) => session.deviceId))
-    await sweeper.start(others.length === 0, (replicas) => this.#replicasGone(replicas))
+    await sweeper.start(unheard, (replicas) => this.#replicasGone(replicas))
     if (this.#stopped) return
     await dispatcher.start(this.fence)
     reconciler.scheduleAll()

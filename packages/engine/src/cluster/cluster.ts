@@ -1,3 +1,4 @@
+import { INFERENCE_LEASE_MS } from '@skerry/contracts'
 import type { BusMessage } from '@skerry/queue'
 import type { Fence } from '@skerry/registry'
 import { type Connections, stateOf } from '../devices/connections.ts'
@@ -35,8 +36,11 @@ export class Cluster {
   #scheduler: ActiveScheduler | null = null
   #known: Fence | null = null
   #others = new Set<string>()
+  /** The one that gave scheduling up of itself, so that it lives. */
+  #vacatedBy: string | null = null
   #heartbeats: NodeJS.Timeout | undefined
   #registered = false
+  #startedAtMs = 0
   #ended: string[] | null = null
   /** What this replica decided last, when it scheduled, may not have reached its devices. */
   #owesVerification = false
@@ -74,6 +78,7 @@ export class Cluster {
       onGap: (from) => this.#onGap(from),
       onReconnected: () => this.#agreeAnew()
     })
+    this.#startedAtMs = this.#resources.nowMs()
     await this.#heartbeat()
     this.broadcast({ type: 'joined' })
     this.#heartbeats = setInterval(() => void this.#heartbeat().catch(this.#failed), HEARTBEAT_MS)
@@ -155,6 +160,7 @@ export class Cluster {
   async #takeOver(fence: Fence): Promise<void> {
     const { log, metrics } = this.#resources
     log.info({ term: fence.term }, 'this replica schedules now')
+    const before = this.#known?.holder
     this.#known = fence
     this.#parts.connections.setTerm(fence.term)
     const scheduler = this.#parts.scheduler(fence, this)
@@ -163,7 +169,14 @@ export class Cluster {
     for (const connection of this.#parts.connections.all())
       scheduler.receive(this.id, { type: 'connected', connection: stateOf(connection) })
     this.broadcast({ type: 'scheduling', term: fence.term })
-    await scheduler.start([...this.#others])
+    // Whose lease lapsed is dead or paused: it announces nothing, or does so when it wakes.
+    const others = [...this.#others].filter((id) => id !== before || id === this.#vacatedBy)
+    await scheduler.start(others, others.length === 0 && (before === this.id || this.#isNew()))
+  }
+
+  /** Devices had no time to come here yet. */
+  #isNew(): boolean {
+    return this.#resources.nowMs() - this.#startedAtMs < INFERENCE_LEASE_MS
   }
 
   async #stepDown(fence: Fence): Promise<void> {
@@ -228,6 +241,7 @@ export class Cluster {
         if (this.#scheduler !== null) this.#send(from, { type: 'announce', term: this.#scheduler.fence.term })
         return
       case 'vacant':
+        this.#vacatedBy = from
         this.#election.hurry()
         return
       case 'scheduling':

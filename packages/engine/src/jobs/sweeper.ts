@@ -64,11 +64,10 @@ export class Sweeper {
     this.#tasks = new RepeatingTasks(resources.log)
   }
 
-  /** Before the dispatcher starts: what was left half-way is put right. `alone`: no other replica lives. */
-  async start(alone: boolean, onReplicasGone: (replicas: string[]) => void): Promise<void> {
+  /** Before the dispatcher starts: what was left half-way is put right. `unheard`: nobody held leases. */
+  async start(unheard: boolean, onReplicasGone: (replicas: string[]) => void): Promise<void> {
     const { registry, queue } = this.#resources
-    // Where others live, they held the leases of what runs on their devices.
-    if (alone) await graceLeases(registry.pool, INFERENCE_LEASE_MS, CONVERSION_LEASE_MS)
+    if (unheard) await graceLeases(registry.pool, INFERENCE_LEASE_MS, CONVERSION_LEASE_MS)
     for (const pool of await openPools(registry.pool)) await queue.dropUnacknowledged(pool)
     await queue.checkServer()
     await this.sweepQueued()
