@@ -20,12 +20,31 @@ export function gaussianFill(
   kinds: number,
   artifacts: number
 ): { mean: Float64Array; sd: Float64Array } {
-  const seen: number[][] = []
+  const { mu, covariance } = fitKinds(logMs, count, kinds, artifacts)
+  const seen = measuredRows(count, kinds, artifacts)
+  const mean = new Float64Array(kinds * artifacts)
+  const sd = new Float64Array(kinds * artifacts)
   for (let a = 0; a < artifacts; a++) {
-    const rows: number[] = []
-    for (let k = 0; k < kinds; k++) if ((count[k * artifacts + a] as number) > 0) rows.push(k)
-    seen.push(rows)
+    const { expected, left } = condition(logMs, artifacts, a, seen[a] as number[], mu, covariance, kinds)
+    for (let k = 0; k < kinds; k++) {
+      mean[k * artifacts + a] = expected[k] as number
+      sd[k * artifacts + a] = Math.sqrt(Math.max(left[k * kinds + k] as number, 0) + NOISE_VARIANCE)
+    }
   }
+  return { mean, sd }
+}
+
+/** Mean and covariance of the kinds; `work` bounds the rounds, in multiplications, where an answer must come soon. */
+export function fitKinds(
+  logMs: Float64Array,
+  count: Float64Array,
+  kinds: number,
+  artifacts: number,
+  work = Number.POSITIVE_INFINITY
+): KindFit {
+  const seen = measuredRows(count, kinds, artifacts)
+  const perRound = seen.reduce((sum, rows) => sum + kinds * kinds * rows.length, 0)
+  const rounds = Math.min(ROUNDS, Math.floor(work / Math.max(1, perRound)))
   const mu = startingMeans(logMs, count, kinds, artifacts)
   const prior = startingVariance(logMs, mu, seen, artifacts)
   let covariance = new Float64Array(kinds * kinds)
@@ -33,7 +52,7 @@ export function gaussianFill(
     for (let j = 0; j < kinds; j++) covariance[i * kinds + j] = i === j ? prior : prior * 0.85
   const start = Float64Array.from(covariance)
   const columns = seen.filter((rows) => rows.length > 0).length
-  for (let round = 0; round < ROUNDS && columns > 0; round++) {
+  for (let round = 0; round < rounds && columns > 0; round++) {
     const sum = new Float64Array(kinds * kinds)
     const shift = new Float64Array(kinds)
     for (let a = 0; a < artifacts; a++) {
@@ -56,16 +75,28 @@ export function gaussianFill(
     for (let k = 0; k < kinds; k++) mu[k] = (mu[k] as number) + (shift[k] as number) / (columns + PRIOR_ROWS)
     covariance = next
   }
-  const mean = new Float64Array(kinds * artifacts)
-  const sd = new Float64Array(kinds * artifacts)
-  for (let a = 0; a < artifacts; a++) {
-    const { expected, left } = condition(logMs, artifacts, a, seen[a] as number[], mu, covariance, kinds)
-    for (let k = 0; k < kinds; k++) {
-      mean[k * artifacts + a] = expected[k] as number
-      sd[k * artifacts + a] = Math.sqrt(Math.max(left[k * kinds + k] as number, 0) + NOISE_VARIANCE)
-    }
-  }
-  return { mean, sd }
+  return { mu, covariance }
+}
+
+export type KindFit = { mu: Float64Array; covariance: Float64Array }
+
+const measuredRows = (count: Float64Array, kinds: number, artifacts: number): number[][] =>
+  Array.from({ length: artifacts }, (_, a) => {
+    const rows: number[] = []
+    for (let k = 0; k < kinds; k++) if ((count[k * artifacts + a] as number) > 0) rows.push(k)
+    return rows
+  })
+
+/** One column of the table by kind, given its measured cells (`rows`); one value a kind. */
+export function fillColumn(
+  { mu, covariance }: KindFit,
+  logMs: Float64Array,
+  rows: readonly number[]
+): { mean: Float64Array; sd: Float64Array } {
+  const kinds = mu.length
+  const { expected, left } = condition(logMs, 1, 0, rows, mu, covariance, kinds)
+  const sd = Float64Array.from(mu, (_, k) => Math.sqrt(Math.max(left[k * kinds + k] as number, 0) + NOISE_VARIANCE))
+  return { mean: expected, sd }
 }
 
 /** Mean and covariance of a whole column, given its measured cells. */

@@ -1,5 +1,5 @@
 import { grown } from '../core/grow.ts'
-import { gaussianFill } from './gaussian-fill.ts'
+import { fillColumn, fitKinds, type KindFit } from './gaussian-fill.ts'
 
 /** A latency, as far as it is known: the logarithm of milliseconds, and how far off that may be. */
 export type LatencyPrediction = { logMs: number; logSd: number; source: 'measured' | 'predicted' }
@@ -35,6 +35,8 @@ const UNKNOWN_LOG_MS = Math.log(100)
 const UNKNOWN_LOG_SD = 2.3
 /** How much faster than predicted an unmeasured pair may well be, in standard deviations. */
 const LEAST_Z = 1.28
+/** Multiplications in learning how alike the kinds are: some hundred milliseconds, so that nobody waits for long. */
+const FIT_WORK = 2e7
 const NO_KIND = -1
 
 /**
@@ -66,7 +68,10 @@ export class LatencyModel {
   #kindsThatRan = new Int32Array(0)
   #slowness: Float64Array | null = null
   #sinceSlowness = 0
-  #filled: Filled | null = null
+  #cells = 0
+  /** Likeness of the kinds, learnt again once a quarter more cells were measured; and the columns filled by it. */
+  #fit: (KindFit & { cells: number }) | null = null
+  readonly #filled = new Map<number, { mean: Float64Array; sd: Float64Array }>()
 
   get kinds(): number {
     return this.#kinds
@@ -185,8 +190,9 @@ export class LatencyModel {
   forgetArtifact(artifact: number): void {
     if (artifact >= this.#columns) return
     for (let kind = 0; kind < this.#kinds; kind++) this.#count[kind * this.#stride + artifact] = 0
+    this.#cells -= this.#kindsThatRan[artifact] as number
     this.#kindsThatRan[artifact] = 0
-    this.#filled = null
+    this.#filled.delete(artifact)
     this.#slowness = null
   }
 
@@ -283,9 +289,9 @@ export class LatencyModel {
     this.#variance = grown(this.#variance, kinds * this.#stride)
     this.#count = grown(this.#count, kinds * this.#stride)
     this.#kindsThatRan = grown(this.#kindsThatRan, columns)
+    if (kinds > this.#kinds) this.#fit = null
     this.#kinds = kinds
     this.#columns = columns
-    this.#filled = null
     this.#slowness = null
   }
 
@@ -293,6 +299,7 @@ export class LatencyModel {
     const artifact = cell % this.#stride
     this.#kindsThatRan[artifact] = (this.#kindsThatRan[artifact] as number) + 1
     this.#count[cell] = count
+    this.#cells += 1
     this.#restart(cell, logMs, variance)
     this.#slowness = null
   }
@@ -300,7 +307,7 @@ export class LatencyModel {
   #restart(cell: number, logMs: number, variance: number): void {
     this.#mean[cell] = logMs
     this.#variance[cell] = variance
-    this.#filled = null
+    this.#filled.delete(cell % this.#stride)
   }
 
   #setFactor(device: number, logFactor: number): void {
@@ -331,12 +338,32 @@ export class LatencyModel {
     // A column that nobody measured is as the kind is otherwise, which says little.
     if (kind < 0 || kind >= this.#kinds) return UNKNOWN
     if (!((this.#kindsThatRan[artifact] ?? 0) > 0)) return { logMs: this.kindSlowness(kind), logSd: UNKNOWN_LOG_SD }
-    this.#filled ??= this.#fill()
-    const { mean, sd, columns } = this.#filled
-    return { logMs: mean[kind * columns + artifact] as number, logSd: sd[kind * columns + artifact] as number }
+    const { mean, sd } = this.#column(artifact)
+    return { logMs: mean[kind] as number, logSd: sd[kind] as number }
   }
 
-  #fill(): Filled {
+  #column(artifact: number): { mean: Float64Array; sd: Float64Array } {
+    if (this.#fit === null || this.#cells > 1.25 * this.#fit.cells + 8) {
+      this.#fit = { ...this.#fitAll(), cells: this.#cells }
+      this.#filled.clear()
+    }
+    let column = this.#filled.get(artifact)
+    if (column === undefined) {
+      const rows: number[] = []
+      const logMs = new Float64Array(this.#kinds)
+      for (let kind = 0; kind < this.#kinds; kind++) {
+        const cell = kind * this.#stride + artifact
+        if (!((this.#count[cell] as number) > 0)) continue
+        rows.push(kind)
+        logMs[kind] = this.#mean[cell] as number
+      }
+      column = fillColumn(this.#fit, logMs, rows)
+      this.#filled.set(artifact, column)
+    }
+    return column
+  }
+
+  #fitAll(): KindFit {
     const columns = this.#columns
     const compact = (from: Float64Array) => {
       const to = new Float64Array(this.#kinds * columns)
@@ -344,10 +371,8 @@ export class LatencyModel {
         to.set(from.subarray(k * this.#stride, k * this.#stride + columns), k * columns)
       return to
     }
-    return { ...gaussianFill(compact(this.#mean), compact(this.#count), this.#kinds, columns), columns }
+    return fitKinds(compact(this.#mean), compact(this.#count), this.#kinds, columns, FIT_WORK)
   }
 }
-
-type Filled = { mean: Float64Array; sd: Float64Array; columns: number }
 
 const UNKNOWN = { logMs: UNKNOWN_LOG_MS, logSd: UNKNOWN_LOG_SD }
