@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { ConversionResult, Deployment, Job } from '@skerry/contracts'
+import type { ConversionResult, ConvertedVariant, Deployment, Job } from '@skerry/contracts'
 import { type Answer, SimulatedDevice } from '@skerry/testkit'
 import { bordersOf, type TestModel } from '../apps/agent/test/models.ts'
 import { eventually, type Stack } from './stack.ts'
@@ -8,7 +8,13 @@ const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes)
 /** Enough of an HDF5 file for the upload's own look at it; no simulated device ever loads it. */
 export const fakeSource = Buffer.concat([Buffer.from('894844460d0a1a0a', 'hex'), Buffer.alloc(56)])
 
-export type SimulatedVariant = { recipe: 'float32' | 'full_int8'; accuracy: number; operator?: string }
+export type SimulatedVariant = {
+  recipe: 'float32' | 'full_int8'
+  accuracy: number
+  operator?: string
+  agreement?: number
+  details?: NonNullable<ConvertedVariant['details']>
+}
 
 async function putBlob(stack: Stack, bytes: Uint8Array): Promise<string> {
   const hash = sha256(bytes)
@@ -19,7 +25,7 @@ async function putBlob(stack: Stack, bytes: Uint8Array): Promise<string> {
 /** Uploads a model `name` with input x[1,4] and output y[1,1], converted by a simulated converting device. */
 export async function simulatedModel(stack: Stack, name: string, variants: SimulatedVariant[]): Promise<void> {
   const converted: ConversionResult['variants'] = []
-  for (const { recipe, accuracy, operator = 'CONV_2D' } of variants) {
+  for (const { recipe, accuracy, operator = 'CONV_2D', agreement, details } of variants) {
     const bytes = Buffer.from(`${name} ${recipe}`)
     converted.push({
       recipe,
@@ -33,10 +39,21 @@ export async function simulatedModel(stack: Stack, name: string, variants: Simul
         reference: 'keras',
         data: 'uploaded',
         samples: 80,
-        outputs: [{ name: 'y', snrDb: 40, maxAbsError: 0.01, meanAbsError: 0.001, tolerance: {}, passed: true }],
+        outputs: [
+          {
+            name: 'y',
+            snrDb: 40,
+            maxAbsError: 0.01,
+            meanAbsError: 0.001,
+            ...(agreement === undefined ? {} : { agreement }),
+            tolerance: {},
+            passed: true
+          }
+        ],
         accuracy: { original: 0.95, variant: accuracy },
         passed: true
-      }
+      },
+      ...(details === undefined ? {} : { details })
     })
   }
   await convertAs(stack, name, {
@@ -121,13 +138,21 @@ export function sumOf(body: Uint8Array): Answer {
 export async function summingDevice(
   stack: Stack,
   name: string,
-  options: { runtime?: 'litert' | 'tfjs-tflite'; p50Ms?: (artifact: string) => number; slots?: number } = {}
+  options: {
+    runtime?: 'litert' | 'tfjs-tflite'
+    p50Ms?: (artifact: string) => number
+    slots?: number
+    labels?: Record<string, string>
+    facts?: NonNullable<SimulatedDevice['options']['facts']>
+    peakRssBytes?: number
+  } = {}
 ): Promise<SimulatedDevice> {
   const runtime = options.runtime ?? 'litert'
   const device = new SimulatedDevice({
     url: stack.url,
-    token: await stack.joinToken(),
+    token: await stack.joinToken(['infer'], options.labels),
     name,
+    ...(options.facts === undefined ? {} : { facts: options.facts }),
     slots: { infer: options.slots ?? 1, convert: 0 },
     runtimes: [{ name: runtime, version: '1' }],
     onAssign: ({ work }, body) =>
@@ -141,7 +166,8 @@ export async function summingDevice(
                 initMs: 1,
                 firstMs: 1,
                 p50Ms: options.p50Ms?.(work.artifact) ?? 1,
-                p99Ms: 2
+                p99Ms: Math.max(2, (options.p50Ms?.(work.artifact) ?? 1) * 1.2),
+                ...(options.peakRssBytes === undefined ? {} : { peakRssBytes: options.peakRssBytes })
               }
             }
           }

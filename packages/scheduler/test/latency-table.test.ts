@@ -54,6 +54,17 @@ describe('the table of latencies by kind and artifact', () => {
     expect(Math.abs((table.predict('k2', 'a3')?.logMs ?? truth(2, 3)) - truth(2, 3))).toBeLessThan(0.2)
   })
 
+  it('is unsure of an artifact beside the only one that ran, where nothing could be learnt yet', () => {
+    const one = new LatencyTable([{ kind: 'k', artifact: 'a', logMs: Math.log(40) }], ['a', 'b'])
+    expect(one.predict('k', 'a')?.logSd ?? 0).toBeLessThan(0.4)
+    expect(one.predict('k', 'b')?.logSd ?? 0).toBeGreaterThan(1)
+    const many = new LatencyTable(
+      additive(8, 8, (kind, artifact) => kind !== 7 || artifact !== 7),
+      names(8)
+    )
+    expect(many.predict('k7', 'a7')?.logSd ?? 9).toBeLessThan(0.6)
+  })
+
   it('is less sure of a kind that never ran anything, and silent while nothing ran at all', () => {
     const table = new LatencyTable(
       additive(4, 5, () => true),

@@ -6,6 +6,7 @@ import {
   type ControlFrame,
   challengeText,
   type DesiredArtifact,
+  type DeviceFacts,
   decodeFrame,
   type EnrolAnswer,
   encodeFrame,
@@ -27,6 +28,8 @@ export type SimulatedDeviceOptions = {
   capabilities?: Capability[]
   slots?: { infer: number; convert: number }
   runtimes?: RuntimeInfo[]
+  /** What differs from a simulated device's usual hardware. */
+  facts?: Partial<DeviceFacts>
   onAssign?: (assign: Assign, body: Uint8Array) => Answer | Promise<Answer>
 }
 
@@ -65,7 +68,8 @@ export class SimulatedDevice {
       cores: 1,
       memoryBytes: 2 ** 30,
       diskFreeBytes: 2 ** 30,
-      runtimes
+      runtimes,
+      ...this.options.facts
     }
     return { capabilities, slots, facts }
   }

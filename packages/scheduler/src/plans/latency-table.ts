@@ -12,6 +12,11 @@ const BATCH = 10
 const OTHER_ARTIFACTS = 32
 /** Of a kind that never ran anything: kinds of edge devices differ by about this log sd, before anything was measured. */
 const PRIOR_KIND_VARIANCE = 1
+/**
+ * How far artifacts differ beyond what kinds and work tell (float32 and int16x8 of one model: fifty times), before a row
+ * and a column told more: from few cells `gaussianFill` learns too small a variance.
+ */
+const PRIOR_PAIR_VARIANCE = 1
 
 /**
  * Latency by kind of device and artifact, from what was measured, for pairs that never ran.
@@ -27,6 +32,8 @@ export class LatencyTable {
   readonly #workRow: Map<string, number> | null
   readonly #anchors: string[]
   readonly #kindVariance: number
+  /** Kinds that ran an artifact. */
+  readonly #kindsOf = new Map<string, number>()
   /** By kind; the empty name stands for all that never ran. */
   readonly #filled = new Map<string, { mean: Float64Array; sd: Float64Array }>()
   readonly #batches: string[][] = []
@@ -44,6 +51,7 @@ export class LatencyTable {
     for (const { kind, artifact, logMs } of cells) {
       if (!this.#columnOf.has(artifact)) continue
       const row = this.#cells.get(kind) ?? new Map<string, number>()
+      if (!row.has(artifact)) this.#kindsOf.set(artifact, (this.#kindsOf.get(artifact) ?? 0) + 1)
       this.#cells.set(kind, row.set(artifact, logMs))
     }
     this.#workRow = workRow(this.#cells, this.#artifacts, macs)
@@ -64,10 +72,14 @@ export class LatencyTable {
   predict(kind: string, artifact: string): LogLatency | null {
     const column = this.#columnOf.get(artifact)
     if (column === undefined || this.#cells.size === 0) return null
-    const known = this.#cells.has(kind)
-    const { mean, sd } = this.#rowOf(known ? kind : '')
+    const row = this.#cells.get(kind)
+    const { mean, sd } = this.#rowOf(row === undefined ? '' : kind)
+    const logMs = mean[column] as number
     const own = sd[column] as number
-    return { logMs: mean[column] as number, logSd: known ? own : Math.sqrt(own ** 2 + this.#kindVariance) }
+    if (row?.has(artifact)) return { logMs, logSd: own }
+    const cells = Math.min(row?.size ?? 0, this.#kindsOf.get(artifact) ?? 0)
+    const unlearnt = PRIOR_PAIR_VARIANCE / (1 + cells) + (row === undefined ? this.#kindVariance : 0)
+    return { logMs, logSd: Math.sqrt(own ** 2 + unlearnt) }
   }
 
   #rowOf(kind: string): { mean: Float64Array; sd: Float64Array } {
