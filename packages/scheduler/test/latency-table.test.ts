@@ -75,6 +75,17 @@ describe('the table of latencies by kind and artifact', () => {
     expect(unknown?.logSd ?? 0).toBeGreaterThan(2 * (known?.logSd ?? 0))
     const middle = [0, 1, 2, 3].reduce((sum, kind) => sum + truth(kind, 1) / 4, 0)
     expect(Math.abs((unknown?.logMs ?? 0) - middle)).toBeLessThan(0.3)
+    // What the artifacts' work is counted in says nothing of how fast the kind is.
+    const macs = new Map(names(5).map((name, a) => [name, 1e9 * (2 + 3 * a)]))
+    const counted = new LatencyTable(
+      additive(4, 5, () => true),
+      names(5),
+      macs
+    )
+    expect(Math.abs((counted.predict('new', 'a1')?.logMs ?? 0) - middle)).toBeLessThan(0.3)
+    // Kinds that differ a thousandfold leave a new one open by as much.
+    const unlike = [0, 1, 2, 3].map((k) => ({ kind: `k${k}`, artifact: 'a', logMs: k * Math.log(10) }))
+    expect(new LatencyTable(unlike, ['a']).predict('new', 'a')?.logSd ?? 0).toBeGreaterThan(2.5)
     expect(new LatencyTable([], ['a'], new Map([['a', 1e6]])).predict('k', 'a')).toBeNull()
     expect(table.predict('k1', 'not asked for')).toBeNull()
   })
