@@ -15,11 +15,12 @@ import { machineSize, readFacts } from './facts.ts'
 import { GoldenLog, type Versions } from './golden-log.ts'
 import { HealthReader } from './health.ts'
 import type { HttpExchange } from './http-exchange.ts'
-import { answerChallenge, type Identity } from './identity.ts'
+import type { Identity } from './identity.ts'
 import { JobDesk } from './job-desk.ts'
 import { clearWorkDir } from './jobs/conversion.ts'
 import { jobExecutors, workDirOf } from './jobs/executors.ts'
 import { Journal } from './journal.ts'
+import { DeviceKeys } from './keys/device-keys.ts'
 import { Lane } from './lane.ts'
 import { LatencyLog } from './latency-log.ts'
 import type { LiteRtSource } from './library/litert-source.ts'
@@ -75,6 +76,7 @@ export type AgentParts = {
   desk: JobDesk
   situation: SituationReader
   remote: RemoteControl
+  keys: DeviceKeys
   connection: Connection
 }
 
@@ -153,10 +155,12 @@ export async function openParts(deps: AgentDeps, events: AgentEvents): Promise<A
     send,
     log
   })
+  const keys = new DeviceKeys({ dataDir, identity, http, url: endpoints.rotateKey, random, onPoint, log })
   const connection = new Connection({
     url: endpoints.socket,
     deviceId: identity.deviceId,
-    sign: (nonce) => answerChallenge(identity, nonce),
+    sign: (nonce) => keys.sign(nonce),
+    onUnproven: () => keys.onUnproven(),
     hello,
     ...events,
     random,
@@ -164,7 +168,7 @@ export async function openParts(deps: AgentDeps, events: AgentEvents): Promise<A
   })
   return {
     ...{ session, cache, desired, goldens, host, reconciler, nightly, latency, gate, inferLane },
-    ...{ health, desk, situation, remote, connection }
+    ...{ health, desk, situation, remote, keys, connection }
   }
 }
 

@@ -3,6 +3,7 @@
  * which a device meets them:
  *
  *     enrolled -> identity-written -> identity-saved
+ *     key-next-written -> key-next-saved -> key-taken -> key-written -> key-saved
  *     fetch-opened -> fetch-piece ... -> fetch-whole -> fetch-synced -> fetch-renamed
  *     verify -> verified -> load -> loaded -> check -> checked -> ready        evict -> evicted
  *     job-assigned -> job-running -> result-written -> result-journaled -> result-sent -> result-acknowledged
@@ -12,6 +13,11 @@ export type AgentPoint =
   | 'enrolled'
   | 'identity-written'
   | 'identity-saved'
+  | 'key-next-written'
+  | 'key-next-saved'
+  | 'key-taken'
+  | 'key-written'
+  | 'key-saved'
   | 'fetch-opened'
   | 'fetch-piece'
   | 'fetch-whole'

@@ -80,6 +80,7 @@ export class Agent {
     this.#onConnected()
     this.#heartbeat = setInterval(() => this.#beat(), heartbeatMs)
     this.#beat()
+    this.#parts.keys.onSession()
     this.#parts.latency.resend()
     this.#parts.remote.onSession()
     this.#inBackground(this.#parts.desk.resendAll())
@@ -117,6 +118,9 @@ export class Agent {
       case 'config':
       case 'diagnose':
         this.#parts.remote.onFrame(frame)
+        break
+      case 'rotate-key':
+        this.#parts.keys.rotate()
         break
       case 'assign':
         this.#onAssign(frame, body)
@@ -170,7 +174,7 @@ export class Agent {
     parts.nightly.stop()
     const halted = parts.reconciler.stop()
     await Promise.all([parts.desk.stop(settings.stopGraceMs), this.#local?.stop(settings.stopGraceMs)])
-    await parts.remote.stop()
+    await Promise.all([parts.remote.stop(), parts.keys.stop()])
     parts.latency.stop()
     parts.health.stop()
     await parts.connection.stop()

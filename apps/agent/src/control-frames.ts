@@ -24,11 +24,13 @@ const config = Type.Object({
   config: Type.Object({})
 })
 const diagnose = Type.Object({ type: Type.Literal('diagnose'), id: Type.String() })
+const rotateKey = Type.Object({ type: Type.Literal('rotate-key') })
 const schemas = {
   challenge,
   welcome,
   config,
   diagnose,
+  'rotate-key': rotateKey,
   desired,
   assign,
   cancel,

@@ -201,6 +201,7 @@ export type ControlFrame =
   | { type: 'welcome'; session: number; httpToken: string; heartbeatMs: number; controlPlanePublicKey: string }
   | { type: 'config'; revision: number; config: DeviceConfig }
   | { type: 'diagnose'; id: string }
+  | { type: 'rotate-key' }
   | { type: 'desired'; artifacts: DesiredArtifact[] }
   | { type: 'assign'; jobId: string; epoch: number; work: Assignment }
   | { type: 'cancel'; jobId: string; epoch: number }

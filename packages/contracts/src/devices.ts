@@ -106,6 +106,9 @@ export const Device = Type.Object({
   models: Type.Array(
     Type.Object({ artifact: Sha256, deployment: Type.String(), variant: Type.String(), state: PlacementState })
   ),
+  keySha256: Type.Optional(
+    Type.String({ description: "Of the device's public key (SPKI DER): another one after its key was rotated" })
+  ),
   lastSeenAt: Type.Union([Timestamp, Type.Null()])
 })
 export type Device = Static<typeof Device>

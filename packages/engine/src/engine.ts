@@ -4,6 +4,7 @@ import type { OperatorSupport } from '@skerry/scheduler'
 import { DeploymentReconciler } from './deployments/reconciler.ts'
 import { DeviceConfigs } from './devices/device-configs.ts'
 import { DeviceDiagnostics } from './devices/device-diagnostics.ts'
+import { DeviceKeys } from './devices/device-keys.ts'
 import { Fleet } from './devices/fleet.ts'
 import { Sessions } from './devices/sessions.ts'
 import { Completion } from './jobs/completion.ts'
@@ -33,6 +34,7 @@ export class Engine {
   readonly runtimeLibraries: RuntimeLibraries
   readonly deviceConfigs: DeviceConfigs
   readonly deviceDiagnostics: DeviceDiagnostics
+  readonly deviceKeys: DeviceKeys
   readonly #fleet = new Fleet()
   readonly #dispatcher: Dispatcher
   readonly #outbox: Outbox
@@ -62,6 +64,7 @@ export class Engine {
     this.runtimeLibraries = new RuntimeLibraries(resources.blobs, signer)
     this.deviceConfigs = new DeviceConfigs(resources, fleet)
     this.deviceDiagnostics = new DeviceDiagnostics(resources, fleet)
+    this.deviceKeys = new DeviceKeys(resources, fleet)
     this.sessions = new Sessions(resources, {
       fleet,
       dispatcher,

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import {
   type Capability,
   type Device,
@@ -67,6 +68,7 @@ const toDevice = (row: DeviceModel & { placements: PlacementModel[] }): Device =
           }
         ]
   ),
+  keySha256: createHash('sha256').update(row.publicKey).digest('hex'),
   lastSeenAt: row.lastSeenAt?.toISOString() ?? null
 })
 
@@ -125,11 +127,14 @@ export class DeviceRegistry {
     return row === null ? null : { publicKey: Buffer.from(row.publicKey), revoked: row.revokedAt !== null }
   }
 
-  /** Starts the device's next session: whatever an older one still sends is void from here on. */
-  async openSession(id: string, slots: Slots, facts: DeviceFacts): Promise<OpenedSession> {
+  /**
+   * Starts the device's next session: whatever an older one still sends is void from here on. Throws `device-unproven`
+   * where `publicKey`, by which the device proved itself, is its key no more.
+   */
+  async openSession(id: string, publicKey: Uint8Array, slots: Slots, facts: DeviceFacts): Promise<OpenedSession> {
     const httpToken = newSecret('session')
-    const row = await this.#db.prisma.device.update({
-      where: { id },
+    const [row] = await this.#db.prisma.device.updateManyAndReturn({
+      where: { id, publicKey: Uint8Array.from(publicKey), revokedAt: null },
       data: {
         session: { increment: 1 },
         httpTokenHash: secretHash(httpToken),
@@ -141,7 +146,17 @@ export class DeviceRegistry {
       },
       select: { session: true }
     })
+    if (row === undefined) throw new SkerryError('device-unproven', 'The key that proved the device is its key no more')
     return { session: row.session, httpToken }
+  }
+
+  /** Takes a device's new key, unless another was taken in place of `oldKey` meanwhile, or the device was revoked. */
+  async replaceKey(id: string, oldKey: Uint8Array, newKey: Uint8Array): Promise<boolean> {
+    const { count } = await this.#db.prisma.device.updateMany({
+      where: { id, publicKey: Uint8Array.from(oldKey), revokedAt: null },
+      data: { publicKey: Uint8Array.from(newKey), httpTokenHash: null }
+    })
+    return count === 1
   }
 
   /** What a device says of itself within its session. */

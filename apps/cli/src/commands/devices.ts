@@ -81,6 +81,15 @@ export function deviceCommands(program: Command, config: CliConfig): void {
       console.log(flags.json ? JSON.stringify(state) : configTable(state))
     })
   devices
+    .command('rotate-key')
+    .description('have a device make itself a new key; the old one is void from then on')
+    .argument('<device>', 'name or id')
+    .option('--json')
+    .action(async (device: string, flags: Flags) => {
+      const state = await rotateKey(apiClientOf(config), device)
+      console.log(flags.json ? JSON.stringify(state) : `${state.name} has a new key (sha256 ${state.keySha256}).`)
+    })
+  devices
     .command('diagnostics')
     .description("a device's recent log, configuration, versions and state, as a .tar.gz")
     .argument('<device>', 'name or id')
@@ -123,6 +132,19 @@ async function configure(client: ApiClient, device: string, patch: DeviceConfigP
     state = await client.get(`${route}/config`)
   }
   return state
+}
+
+async function rotateKey(client: ApiClient, device: string): Promise<Device> {
+  const route = `/devices/${encodeURIComponent(device)}`
+  const { keySha256 } = await client.post<Device>(`${route}/rotate-key`)
+  for (const until = Date.now() + ANSWER_WITHIN_MS; Date.now() < until; ) {
+    const state = await client.get<Device>(route)
+    if (state.keySha256 !== keySha256) return state
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  throw new CliError(
+    `${device} was asked, but has no new key yet; why, its log says: skerry devices diagnostics ${device}`
+  )
 }
 
 async function diagnose(client: ApiClient, device: string, file: string): Promise<Diagnostics> {

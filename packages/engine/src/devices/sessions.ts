@@ -68,12 +68,15 @@ export class Sessions {
     this.#signer = parts.signer
   }
 
-  /** Opens the device's next session and answers its number; the link has been welcomed by then. */
-  async open(hello: Hello, link: DeviceLink): Promise<number> {
+  /**
+   * Opens the device's next session and answers its number; the link has been welcomed by then. Throws `device-unproven`
+   * where `publicKey`, which was proven, has been replaced meanwhile.
+   */
+  async open(hello: Hello, publicKey: Uint8Array, link: DeviceLink): Promise<number> {
     const { registry, nowMs } = this.#resources
     const { capabilities } = await registry.devices.record(hello.deviceId)
     const slots = allowedSlots(capabilities, hello.slots)
-    const { session, httpToken } = await registry.devices.openSession(hello.deviceId, slots, hello.facts)
+    const { session, httpToken } = await registry.devices.openSession(hello.deviceId, publicKey, slots, hello.facts)
     const record = await registry.devices.record(hello.deviceId)
     const { kept, lost } = await adoptRunning(registry.pool, hello.deviceId, session, hello.holding)
     // What it holds keeps its slot busy, even a job that was given to another device meanwhile.
@@ -101,6 +104,10 @@ export class Sessions {
       controlPlanePublicKey: this.#signer.publicKeyBase64
     })
     this.#fleet.connect(entry)
+    // Whoever replaced the key after it was proven found no session here to end.
+    const holder = await registry.devices.publicKey(hello.deviceId)
+    if (holder === null || holder.revoked || !holder.publicKey.equals(publicKey))
+      link.close('the key of this device was replaced')
     const keptKeys = new Set(kept.map((row) => jobKey(row.id, row.epoch)))
     for (const ref of hello.holding)
       if (!keptKeys.has(jobKey(ref.jobId, ref.epoch))) link.send({ type: 'cancel', jobId: ref.jobId, epoch: ref.epoch })
