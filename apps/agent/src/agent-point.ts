@@ -4,6 +4,8 @@
  *
  *     enrolled -> identity-written -> identity-saved
  *     key-next-written -> key-next-saved -> key-taken -> key-written -> key-saved
+ *     config-written -> config-saved
+ *     library-fetched -> library-written -> library-saved
  *     fetch-opened -> fetch-piece ... -> fetch-whole -> fetch-synced -> fetch-renamed
  *     verify -> verified -> load -> loaded -> check -> checked -> ready        evict -> evicted
  *     job-assigned -> job-running -> result-written -> result-journaled -> result-sent -> result-acknowledged
@@ -18,6 +20,11 @@ export type AgentPoint =
   | 'key-taken'
   | 'key-written'
   | 'key-saved'
+  | 'config-written'
+  | 'config-saved'
+  | 'library-fetched'
+  | 'library-written'
+  | 'library-saved'
   | 'fetch-opened'
   | 'fetch-piece'
   | 'fetch-whole'

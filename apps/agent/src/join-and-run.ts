@@ -62,7 +62,7 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
       liteRt.watched(name, startRuntimeFor(liteRt, live.config.threads, log, name))
     const probe = (wanted: 'auto' | RuntimeName): Promise<RuntimeInfo[]> =>
       probeRuntimes({ wanted, hasLiteRtLibrary: liteRt.library !== undefined, start, log })
-    const store = new ConfigStore(settings.dataDir, log)
+    const store = new ConfigStore(dataDir, log, settings.onPoint)
     const live = await LiveConfig.open({ local: localConfigOf(settings, cores), store, probe, log })
     await live.start()
     const { runtimes } = live

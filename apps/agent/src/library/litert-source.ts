@@ -4,6 +4,7 @@ import type { DeviceFacts, RuntimeLibraryOffer, RuntimeName } from '@skerry/cont
 import { acceptLiteRt, type Machine } from '@skerry/runtimes'
 import type { Logger } from 'pino'
 import { AgentError, wordsOf } from '../agent-error.ts'
+import type { OnPoint } from '../agent-point.ts'
 import { ArtifactCache } from '../artifact-cache.ts'
 import { writeFileAtomic } from '../atomic-file.ts'
 import { BlobClient } from '../blob-client.ts'
@@ -28,6 +29,7 @@ export type FetchDeps = {
   controlPlanePublicKey: string
   random: () => number
   now: () => number
+  onPoint: OnPoint
 }
 
 export type FetchOutcome = 'arrived' | 'reason-changed' | 'nothing-new'
@@ -121,14 +123,17 @@ export class LiteRtSource {
 
   async #download(offer: RuntimeLibraryOffer, deps: FetchDeps, signal: AbortSignal): Promise<void> {
     const { sha256, bytes } = offer.library
-    const { http, blob: blobUrl, httpToken, random, now } = deps
+    const { http, blob: blobUrl, httpToken, random, now, onPoint } = deps
     const blobs = new BlobClient({ http, blobUrl, httpToken, random })
     // A cache of its own: nothing evicts from it, and models do not compete with it.
     const limits = { maxBytes: MAX_LIBRARY_BYTES, now }
-    const cache = await ArtifactCache.open(this.#directory, blobs, random, limits)
+    const cache = await ArtifactCache.open(this.#directory, blobs, random, limits, onPoint)
     await cache.fetch(sha256, signal, bytes)
+    onPoint('library-fetched')
     await this.#use(offer)
-    await writeFileAtomic(this.#statementPath, `${JSON.stringify(offer, null, 2)}\n`, 0o600)
+    const statement = `${JSON.stringify(offer, null, 2)}\n`
+    await writeFileAtomic(this.#statementPath, statement, 0o600, () => onPoint('library-written'))
+    onPoint('library-saved')
     for (const name of await readdir(this.#directory)) {
       if (name !== sha256 && /^[0-9a-f]{64}(\.part)?$/.test(name))
         await rm(join(this.#directory, name), { force: true })
