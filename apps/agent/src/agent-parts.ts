@@ -148,6 +148,7 @@ export async function openParts(deps: AgentDeps, events: AgentEvents): Promise<A
   const remote = new RemoteControl({
     ...seen,
     fetchLibrary: (signal) => liteRt.fetch({ ...deps, ...settings, ...endpoints, httpToken, ...identity }, signal),
+    mayBeRenewed: () => liteRt.mayBeRenewed(),
     gate,
     blobs,
     hello,

@@ -5,7 +5,7 @@
  *     enrolled -> identity-written -> identity-saved
  *     key-next-written -> key-next-saved -> key-taken -> key-written -> key-saved
  *     config-written -> config-saved
- *     library-fetched -> library-written -> library-saved
+ *     library-fetched -> library-written -> library-saved -> library-cleared
  *     fetch-opened -> fetch-piece ... -> fetch-whole -> fetch-synced -> fetch-renamed
  *     verify -> verified -> load -> loaded -> check -> checked -> ready        evict -> evicted
  *     job-assigned -> job-running -> result-written -> result-journaled -> result-sent -> result-acknowledged
@@ -25,6 +25,7 @@ export type AgentPoint =
   | 'library-fetched'
   | 'library-written'
   | 'library-saved'
+  | 'library-cleared'
   | 'fetch-opened'
   | 'fetch-piece'
   | 'fetch-whole'

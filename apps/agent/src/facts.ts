@@ -44,6 +44,8 @@ export type RuntimeProbe = {
   wanted: 'auto' | RuntimeName
   hasLiteRtLibrary: boolean
   start: (name: RuntimeName) => Promise<TfliteRuntime>
+  /** What is not there of a runtime that comes as an optional package. */
+  missing: (name: RuntimeName) => string | null
   log: Logger
 }
 
@@ -54,9 +56,14 @@ const ranking = { warmupRuns: 2, warmupDurationMs: 0, runs: 15, durationMs: 0, m
  * The runtimes that work on this machine, the fastest first as measured on a small convolution. Each is started once and
  * ended again: a library that is there but does not run here (another libc, another CPU) shows only so.
  */
-export async function probeRuntimes({ wanted, hasLiteRtLibrary, start, log }: RuntimeProbe): Promise<RuntimeInfo[]> {
-  const installed = runtimeNames.filter((name) => name !== 'litert' || hasLiteRtLibrary)
-  const candidates: readonly RuntimeName[] = wanted === 'auto' ? installed : [wanted]
+export async function probeRuntimes({
+  wanted,
+  hasLiteRtLibrary,
+  start,
+  missing,
+  log
+}: RuntimeProbe): Promise<RuntimeInfo[]> {
+  const candidates: readonly RuntimeName[] = wanted === 'auto' ? installed() : [wanted]
   const reasons: string[] = []
   const found: RuntimeInfo[] = []
   for (const each of await rankRuntimes(rankingModel(), start, { ...ranking, candidates })) {
@@ -70,4 +77,14 @@ export async function probeRuntimes({ wanted, hasLiteRtLibrary, start, log }: Ru
   }
   if (found.length > 0) return found
   throw new AgentError('no-runtime', `No TFLite runtime starts on this device. ${reasons.join(' ')}`)
+
+  /** What nobody asked for by name may be absent, and is no fault. */
+  function installed(): RuntimeName[] {
+    return runtimeNames.filter((name) => {
+      if (name === 'litert' && !hasLiteRtLibrary) return false
+      const absent = missing(name)
+      if (absent !== null) log.info({ runtime: name, absent }, 'a runtime is not installed on this device')
+      return absent === null
+    })
+  }
 }

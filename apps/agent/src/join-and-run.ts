@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import type { RuntimeInfo, RuntimeName } from '@skerry/contracts'
-import { startRuntime, type TfliteRuntime, thisMachine } from '@skerry/runtimes'
+import { missingPackage, startRuntime, type TfliteRuntime, thisMachine } from '@skerry/runtimes'
 import type { Logger } from 'pino'
 import { Agent, type AgentExit } from './agent.ts'
 import { AgentError, wordsOf } from './agent-error.ts'
@@ -56,12 +56,12 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
     const { dataDir, liteRtLibrary, liteRtVersion } = settings
     const known = await loadIdentity(dataDir)
     const library = { library: liteRtLibrary, version: liteRtVersion }
-    const liteRt = new LiteRtSource({ ...library, dataDir, machine: thisMachine(), log })
+    const liteRt = new LiteRtSource({ ...library, dataDir, machine: thisMachine(), log, onPoint: settings.onPoint })
     if (known !== null) await liteRt.open(known.controlPlanePublicKey)
     const start = (name: RuntimeName): Promise<TfliteRuntime> =>
-      liteRt.watched(name, startRuntimeFor(liteRt, live.config.threads, log, name))
+      liteRt.watched(name, () => startRuntimeFor(liteRt, live.config.threads, log, name))
     const probe = (wanted: 'auto' | RuntimeName): Promise<RuntimeInfo[]> =>
-      probeRuntimes({ wanted, hasLiteRtLibrary: liteRt.library !== undefined, start, log })
+      probeRuntimes({ wanted, hasLiteRtLibrary: liteRt.library !== undefined, start, missing: missingPackage, log })
     const store = new ConfigStore(dataDir, log, settings.onPoint)
     const live = await LiveConfig.open({ local: localConfigOf(settings, cores), store, probe, log })
     await live.start()

@@ -16,6 +16,7 @@ export {
   probedVersion,
   supportedOperators
 } from './operators.ts'
+export { missingPackage } from './optional-package.ts'
 export { type ProfileOptions, profileModel, type RunStatistics, type RuntimeProfile, statistics } from './profile.ts'
 export { type RankedRuntime, rankRuntimes } from './rank-runtimes.ts'
 export { rankingModel } from './ranking-model.ts'
