@@ -183,7 +183,7 @@ async function readHello(deps: AgentDeps, desk: JobDesk): Promise<Hello> {
   const { settings, live, liteRt, files, converter } = deps
   const { capabilities, dataDir } = settings
   const slots = { infer: live.config.slots, convert: settings.slots.convert }
-  const facts = await readFacts(dataDir, live.runtimes, files, converter?.stamp)
+  const facts = await readFacts(dataDir, live, files, converter?.stamp)
   return {
     capabilities,
     slots,

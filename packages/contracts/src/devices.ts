@@ -29,6 +29,24 @@ export const JoinToken = Type.Object({
 })
 export type JoinToken = Static<typeof JoinToken>
 
+/** Of one model on one runtime, milliseconds of the runtime's own invoke; all runs but the first are steady ones. */
+const BuiltInTimes = Type.Object({
+  initMs: Type.Number(),
+  firstMs: Type.Number(),
+  p50Ms: Type.Number(),
+  p99Ms: Type.Number()
+})
+/** A runtime on a 3x3 depthwise convolution over 64x64x64 that every agent has built in, so that devices compare. */
+export const RuntimeBenchmark = Type.Object({
+  name: RuntimeName,
+  version: Type.String({ maxLength: 200 }),
+  threads: Type.Integer({ minimum: 1 }),
+  at: Timestamp,
+  float32: BuiltInTimes,
+  int8: Type.Optional(BuiltInTimes)
+})
+export type RuntimeBenchmark = Static<typeof RuntimeBenchmark>
+
 export const DeviceFacts = Type.Object({
   arch: Type.String(),
   os: Type.String(),
@@ -48,6 +66,9 @@ export const DeviceFacts = Type.Object({
   ),
   converterStamp: Type.Optional(
     Type.String({ maxLength: 64, description: 'Equal where the same source and recipe give the same result' })
+  ),
+  benchmark: Type.Optional(
+    Type.Array(RuntimeBenchmark, { maxItems: 16, description: 'Each runtime that starts there, the fastest first' })
   )
 })
 export type DeviceFacts = Static<typeof DeviceFacts>
@@ -101,7 +122,11 @@ export const Device = Type.Object({
   taints: Type.Array(Type.String()),
   capabilities: Type.Array(Capability),
   facts: DeviceFacts,
-  capacity: Type.Object({ slots: Type.Integer(), convertSlots: Type.Integer() }),
+  capacity: Type.Object({
+    slots: Type.Integer(),
+    convertSlots: Type.Integer(),
+    benchmark: Type.Optional(Type.Array(RuntimeBenchmark, { description: 'The standard benchmark, the fastest first' }))
+  }),
   health: Type.Union([DeviceHealth, Type.Null()]),
   models: Type.Array(
     Type.Object({ artifact: Sha256, deployment: Type.String(), variant: Type.String(), state: PlacementState })

@@ -46,31 +46,39 @@ const stateOf = (row: DeviceModel): DeviceState => {
   return row.connected ? 'online' : 'offline'
 }
 
-const toDevice = (row: DeviceModel & { placements: PlacementModel[] }): Device => ({
-  id: row.id,
-  name: row.name,
-  state: stateOf(row),
-  labels: row.labels as Labels,
-  taints: row.taints,
-  capabilities: row.capabilities as Capability[],
-  facts: row.facts as unknown as DeviceFacts,
-  capacity: { slots: row.inferSlots, convertSlots: row.convertSlots },
-  health: row.health as unknown as DeviceHealth | null,
-  models: row.placements.flatMap((placement) =>
-    placement.artifact === null || placement.variant === null
-      ? []
-      : [
-          {
-            artifact: placement.artifact,
-            deployment: placement.deploymentName,
-            variant: placement.variant,
-            state: placement.state as PlacementState
-          }
-        ]
-  ),
-  keySha256: createHash('sha256').update(row.publicKey).digest('hex'),
-  lastSeenAt: row.lastSeenAt?.toISOString() ?? null
-})
+const toDevice = (row: DeviceModel & { placements: PlacementModel[] }): Device => {
+  // What it was measured to do is capacity to those who ask; the device tells it with its facts.
+  const { benchmark, ...facts } = row.facts as unknown as DeviceFacts
+  return {
+    id: row.id,
+    name: row.name,
+    state: stateOf(row),
+    labels: row.labels as Labels,
+    taints: row.taints,
+    capabilities: row.capabilities as Capability[],
+    facts,
+    capacity: {
+      slots: row.inferSlots,
+      convertSlots: row.convertSlots,
+      ...(benchmark === undefined ? {} : { benchmark })
+    },
+    health: row.health as unknown as DeviceHealth | null,
+    models: row.placements.flatMap((placement) =>
+      placement.artifact === null || placement.variant === null
+        ? []
+        : [
+            {
+              artifact: placement.artifact,
+              deployment: placement.deploymentName,
+              variant: placement.variant,
+              state: placement.state as PlacementState
+            }
+          ]
+    ),
+    keySha256: createHash('sha256').update(row.publicKey).digest('hex'),
+    lastSeenAt: row.lastSeenAt?.toISOString() ?? null
+  }
+}
 
 const toRecord = (row: DeviceModel): DeviceRecord => ({
   id: row.id,

@@ -10,6 +10,7 @@ import type {
 } from '@skerry/contracts'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type ApiClient, apiClientOf } from '../api-client.ts'
+import { milliseconds } from '../cells.ts'
 import { CliError } from '../cli-error.ts'
 import type { CliConfig } from '../config.ts'
 import { renderTable } from '../table.ts'
@@ -183,13 +184,19 @@ const cell = (setting: DeviceSetting, value: unknown): string => {
   return setting === 'minFreeMemoryBytes' ? String(Number(value) / 1_000_000) : String(value)
 }
 
+/** With what it takes for the model that every device is measured on, which tells fast devices from slow ones. */
+function runtimeCell({ capacity }: Device, name: string): string {
+  const measured = capacity.benchmark?.find((each) => each.name === name)
+  return measured === undefined ? name : `${name} (${milliseconds(measured.float32.p50Ms)})`
+}
+
 function deviceTable(items: Device[]): string {
   return renderTable(
     ['device', 'state', 'runtimes', 'capabilities', 'serves'],
     items.map((device) => [
       device.name,
       device.state,
-      device.facts.runtimes.map((runtime) => runtime.name).join(', '),
+      device.facts.runtimes.map(({ name }) => runtimeCell(device, name)).join(', '),
       device.capabilities.join(', '),
       device.models.map((model) => `${model.deployment}/${model.variant} (${model.state})`).join(', ')
     ])
