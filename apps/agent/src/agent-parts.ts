@@ -1,10 +1,13 @@
 import { join } from 'node:path'
-import { AGENT_FEATURES, type AgentFrame, type RuntimeName } from '@skerry/contracts'
+import { AGENT_FEATURES, type AgentFrame, type RuntimeInfo, type RuntimeName } from '@skerry/contracts'
 import type { ConverterWorker } from '@skerry/converter'
 import type { TfliteRuntime } from '@skerry/runtimes'
 import type { Logger } from 'pino'
 import { ArtifactCache } from './artifact-cache.ts'
 import { BlobClient } from './blob-client.ts'
+import { BenchmarkLog } from './capacity/benchmark-log.ts'
+import { type Conditions, readConditions } from './capacity/conditions.ts'
+import { DeployedBenchmarks } from './capacity/deployed-benchmarks.ts'
 import type { AgentSettings } from './config.ts'
 import { Connection, type ConnectionDeps, type Hello } from './connection.ts'
 import { DesiredStore } from './desired-store.ts'
@@ -26,7 +29,7 @@ import { LatencyLog } from './latency-log.ts'
 import type { LiteRtSource } from './library/litert-source.ts'
 import { NetworkMeter } from './network-meter.ts'
 import { Nightly } from './nightly.ts'
-import { Reconciler } from './reconciler.ts'
+import { type PlacementFrame, Reconciler } from './reconciler.ts'
 import type { LiveConfig } from './remote/live-config.ts'
 import { RemoteControl } from './remote/remote-control.ts'
 import { RuntimeHost } from './runtime-host.ts'
@@ -65,6 +68,8 @@ export type AgentParts = {
   session: HttpSession
   cache: ArtifactCache
   desired: DesiredStore
+  benchmarkLog: BenchmarkLog
+  benchmarks: DeployedBenchmarks
   goldens: GoldenLog
   host: RuntimeHost
   reconciler: Reconciler
@@ -97,6 +102,7 @@ export async function openParts(deps: AgentDeps, events: AgentEvents): Promise<A
   await clearWorkDir(workDirOf(dataDir), log)
   const goldens = await GoldenLog.open(join(dataDir, 'goldens.json'), log)
   const desired = new DesiredStore(dataDir, log)
+  const benchmarkLog = await BenchmarkLog.open(join(dataDir, 'benchmarks.json'), log)
 
   const send = (frame: AgentFrame, body?: readonly Uint8Array[]): boolean => connection.send(frame, body)
   const host = new RuntimeHost({
@@ -111,7 +117,11 @@ export async function openParts(deps: AgentDeps, events: AgentEvents): Promise<A
   const { oldestArtifact } = settings
   const steps: StepDeps = { cache, host, controlPlanePublicKey, oldestArtifact, log }
   const versionsOf = (runtime: RuntimeName): Promise<Versions> => runtimeVersions(deps, runtime)
-  const reconciler = new Reconciler({ ...steps, report: send, goldens, versionsOf, random, now, onPoint })
+  const report = (frame: PlacementFrame): void => {
+    send(frame)
+    if (frame.state === 'ready') benchmarks.look()
+  }
+  const reconciler = new Reconciler({ ...steps, report, goldens, versionsOf, random, now, onPoint })
   const nightly = new Nightly({ run: () => reconciler.recheck(), random, now })
   const latency = new LatencyLog({ send, now, onPoint })
   const machine = machineSize()
@@ -129,9 +139,20 @@ export async function openParts(deps: AgentDeps, events: AgentEvents): Promise<A
     now
   })
   const recordLatency = latency.record.bind(latency)
+  const lanes = { infer: inferLane, convert: convertLane }
+  const detailsOf = (runtime: RuntimeName) => ({
+    runtimeVersion: runtimeInfo(deps, runtime).version,
+    threads: live.config.threads
+  })
+  const benchmarks = new DeployedBenchmarks({
+    ...{ ...steps, kept: benchmarkLog, reconciler, lanes, detailsOf, send, now },
+    refusal: () => gate.refusal(),
+    conditionsOf: (runtime) => runtimeConditions(deps, runtime)
+  })
+  const onMeasured = benchmarks.noteJob.bind(benchmarks)
   const desk = new JobDesk({
-    executors: jobExecutors({ ...deps, ...steps, reconciler, blobs, recordLatency }),
-    lanes: { infer: inferLane, convert: convertLane },
+    executors: jobExecutors({ ...deps, ...steps, reconciler, blobs, recordLatency, detailsOf, onMeasured }),
+    lanes,
     admit: () => gate.admit(),
     journal,
     send,
@@ -168,14 +189,39 @@ export async function openParts(deps: AgentDeps, events: AgentEvents): Promise<A
     log
   })
   return {
-    ...{ session, cache, desired, goldens, host, reconciler, nightly, latency, gate, inferLane },
+    ...{
+      session,
+      cache,
+      desired,
+      benchmarkLog,
+      benchmarks,
+      goldens,
+      host,
+      reconciler,
+      nightly,
+      latency,
+      gate,
+      inferLane
+    },
     ...{ health, desk, situation, remote, keys, connection }
   }
 }
 
-function runtimeVersions({ liteRt, live, files }: AgentDeps, runtime: RuntimeName): Promise<Versions> {
-  const info = live.runtimes.find(({ name }) => name === runtime) ?? { name: runtime, version: 'unknown' }
-  return readVersions(info, runtime === 'litert' ? liteRt.library : undefined, files)
+function runtimeInfo({ live }: AgentDeps, runtime: RuntimeName): RuntimeInfo {
+  return live.runtimes.find(({ name }) => name === runtime) ?? { name: runtime, version: 'unknown' }
+}
+
+function runtimeVersions(deps: AgentDeps, runtime: RuntimeName): Promise<Versions> {
+  const { liteRt, files } = deps
+  return readVersions(runtimeInfo(deps, runtime), runtime === 'litert' ? liteRt.library : undefined, files)
+}
+
+/** What a benchmark of a model holds for; another device's figures are another's. */
+async function runtimeConditions(deps: AgentDeps, runtime: RuntimeName): Promise<Conditions | null> {
+  const { liteRt, live, files, identity } = deps
+  const { library, version } = runtime === 'litert' ? liteRt : { library: undefined, version: undefined }
+  const conditions = await readConditions({ runtime, library, version, threads: live.config.threads }, files)
+  return conditions === null ? null : { ...conditions, device: identity.deviceId }
 }
 
 /** What the device says of itself now. */

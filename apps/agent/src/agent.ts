@@ -70,7 +70,7 @@ export class Agent {
     log.info({ address: this.#local.address }, 'local inference is offered')
   }
 
-  #onSession({ session, httpToken, heartbeatMs, controlPlanePublicKey }: Welcome): void {
+  #onSession({ session, httpToken, heartbeatMs, controlPlanePublicKey, understands = [] }: Welcome): void {
     const { identity, log } = this.#deps
     log.info({ deviceId: identity.deviceId, session }, 'in session with the control plane')
     if (controlPlanePublicKey !== identity.controlPlanePublicKey) {
@@ -82,6 +82,7 @@ export class Agent {
     this.#beat()
     this.#parts.keys.onSession()
     this.#parts.latency.resend()
+    this.#parts.benchmarks.onSession(understands)
     this.#parts.remote.onSession()
     this.#inBackground(this.#parts.desk.resendAll())
   }
@@ -100,13 +101,16 @@ export class Agent {
       })
     )
     this.#parts.latency.flush()
+    this.#parts.benchmarks.resend()
     this.#inBackground(this.#parts.desk.resendStale())
   }
 
   /** The control plane hears at once that work would be refused, or no longer is. */
   #onGate(reason: string | null): void {
-    if (reason === null) this.#deps.log.info('the device takes work again')
-    else this.#deps.log.warn({ reason }, 'the device takes no work')
+    if (reason === null) {
+      this.#deps.log.info('the device takes work again')
+      this.#parts.benchmarks.look()
+    } else this.#deps.log.warn({ reason }, 'the device takes no work')
     if (this.#heartbeat !== null) setImmediate(() => this.#beat())
   }
 
@@ -134,6 +138,9 @@ export class Agent {
         break
       case 'latency-ack':
         this.#parts.latency.ack(frame.seq)
+        break
+      case 'benchmark-ack':
+        this.#parts.benchmarks.ack(frame.id)
         break
     }
   }
@@ -172,6 +179,7 @@ export class Agent {
     const { settings, http } = this.#deps
     const parts = this.#parts
     parts.nightly.stop()
+    const measured = parts.benchmarks.stop()
     const halted = parts.reconciler.stop()
     await Promise.all([parts.desk.stop(settings.stopGraceMs), this.#local?.stop(settings.stopGraceMs)])
     await Promise.all([parts.remote.stop(), parts.keys.stop()])
@@ -182,6 +190,8 @@ export class Agent {
     await parts.host.close()
     await this.#deps.converter?.worker.stop()
     await halted
+    await measured
+    await parts.benchmarkLog.close()
     await parts.cache.close()
     await parts.desired.close()
     await parts.goldens.close()

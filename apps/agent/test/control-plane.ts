@@ -57,6 +57,8 @@ export class ControlPlane {
   desired: DesiredArtifact[] = []
   /** What it offers devices that have no LiteRT; null as one of before there were such offers. */
   libraries: RuntimeLibraryOffer[] | null = null
+  /** What its welcome says beyond the protocol's first version; null as one of before there was any. */
+  understands: string[] | null = null
   sessions = 0
   /** What it makes of a new key: `lost` and `late` take it, and answer by a cut, or only after the session has ended. */
   keys: 'taken' | 'lost' | 'late' | 'unavailable' | 'refused' = 'taken'
@@ -232,7 +234,8 @@ export class ControlPlane {
     const httpToken = this.issueHttpToken()
     const controlPlanePublicKey = this.publicKey
     const welcome = { session: session.number, httpToken, heartbeatMs: 10_000, controlPlanePublicKey }
-    socket.send(encodeFrame({ type: 'welcome', ...welcome }))
+    const understands = this.understands === null ? {} : { understands: this.understands }
+    socket.send(encodeFrame({ type: 'welcome', ...welcome, ...understands }))
     socket.send(encodeFrame({ type: 'desired', artifacts: this.desired }))
     this.#events.emit('session')
   }

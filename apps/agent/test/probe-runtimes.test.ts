@@ -1,7 +1,12 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { RuntimeInfo } from '@skerry/contracts'
 import { RuntimeError, type RuntimeName, startRuntime } from '@skerry/runtimes'
 import { type Logger, pino } from 'pino'
-import { describe, expect, it } from 'vitest'
-import { probeRuntimes } from '../src/facts.ts'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { type RuntimeProbe, StandardBenchmark } from '../src/capacity/standard-benchmark.ts'
+import { SystemFiles } from '../src/system/system-files.ts'
 
 type Line = { level: number; runtime?: unknown; absent?: string; msg: string }
 
@@ -13,6 +18,15 @@ function logging(): { lines: Line[]; log: Logger } {
   return { lines, log: pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line) as Line) }) }
 }
 
+/** On a device that never measured its runtimes, and has no LiteRT. */
+async function probeRuntimes(probe: Pick<RuntimeProbe, 'wanted' | 'start'>, log: Logger): Promise<RuntimeInfo[]> {
+  const scratch = await mkdtemp(join(tmpdir(), 'skerry-probe-'))
+  onTestFinished(() => rm(scratch, { recursive: true }))
+  const path = join(scratch, 'runtimes.json')
+  const standard = await StandardBenchmark.open({ path, files: new SystemFiles('/'), now: Date.now, log })
+  return standard.probe({ library: undefined, version: undefined, threads: 1, missing, ...probe })
+}
+
 describe('looking for runtimes', () => {
   it('says once what is absent, at level info, and does not start it', async () => {
     const { lines, log } = logging()
@@ -21,7 +35,7 @@ describe('looking for runtimes', () => {
       started.push(name)
       return startRuntime(name, {})
     }
-    const found = await probeRuntimes({ wanted: 'auto', hasLiteRtLibrary: false, start, missing, log })
+    const found = await probeRuntimes({ wanted: 'auto', start }, log)
     expect(found.map(({ name }) => name)).toEqual(['tfjs-tflite'])
     expect(started).toEqual(['tfjs-tflite'])
     const about = lines.filter(({ runtime }) => runtime === 'tfjs-tflite-node')
@@ -34,8 +48,9 @@ describe('looking for runtimes', () => {
     const start = async () => {
       throw new RuntimeError('runtime-unavailable', 'broken')
     }
-    const probe = { wanted: 'tfjs-tflite-node', hasLiteRtLibrary: false, start, missing, log } as const
-    await expect(probeRuntimes(probe)).rejects.toThrow(/No TFLite runtime starts .*broken/)
+    await expect(probeRuntimes({ wanted: 'tfjs-tflite-node', start }, log)).rejects.toThrow(
+      /No TFLite runtime starts .*broken/
+    )
     expect(lines.map(({ level }) => level)).toEqual([40])
   })
 })

@@ -53,7 +53,15 @@ const open = () => StandardBenchmark.open({ path, files: new SystemFiles(tree.ro
 async function probe(changes: Partial<RuntimeProbe> = {}): Promise<RuntimeName[]> {
   started = []
   const benchmark = await open()
-  const found = await benchmark.probe({ wanted: 'litert', library, version: '1', threads: 1, start, ...changes })
+  const found = await benchmark.probe({
+    wanted: 'litert',
+    library,
+    version: '1',
+    threads: 1,
+    start,
+    missing: () => null,
+    ...changes
+  })
   for (const result of benchmark.of(found)) expect(Value.Errors(RuntimeBenchmark, result)).toEqual([])
   expect(benchmark.of(found)).toMatchObject(found)
   return started

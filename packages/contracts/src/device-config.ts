@@ -1,5 +1,5 @@
 import type { Static } from 'typebox'
-import { RuntimeInfo, RuntimeName } from './devices.ts'
+import { RuntimeInfo, RuntimeName } from './runtimes.ts'
 import { Timestamp } from './schema.ts'
 import { Type } from './type.ts'
 

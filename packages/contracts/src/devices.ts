@@ -1,13 +1,11 @@
 import type { Static } from 'typebox'
+import { BenchmarkResult, RuntimeBenchmark } from './benchmarks.ts'
+import { RuntimeInfo, RuntimeName } from './runtimes.ts'
 import { Id, Labels, Name, PageQuery, Sha256, Timestamp } from './schema.ts'
 import { Type } from './type.ts'
 
 export const Capability = Type.Enum(['infer', 'convert'])
 export type Capability = Static<typeof Capability>
-export const RuntimeName = Type.Enum(['litert', 'tfjs-tflite', 'tfjs-tflite-node'])
-export type RuntimeName = Static<typeof RuntimeName>
-export const RuntimeInfo = Type.Object({ name: RuntimeName, version: Type.String() })
-export type RuntimeInfo = Static<typeof RuntimeInfo>
 
 export const JoinTokenRequest = Type.Object(
   {
@@ -28,24 +26,6 @@ export const JoinToken = Type.Object({
   )
 })
 export type JoinToken = Static<typeof JoinToken>
-
-/** Of one model on one runtime, milliseconds of the runtime's own invoke; all runs but the first are steady ones. */
-const BuiltInTimes = Type.Object({
-  initMs: Type.Number(),
-  firstMs: Type.Number(),
-  p50Ms: Type.Number(),
-  p99Ms: Type.Number()
-})
-/** A runtime on a 3x3 depthwise convolution over 64x64x64 that every agent has built in, so that devices compare. */
-export const RuntimeBenchmark = Type.Object({
-  name: RuntimeName,
-  version: Type.String({ maxLength: 200 }),
-  threads: Type.Integer({ minimum: 1 }),
-  at: Timestamp,
-  float32: BuiltInTimes,
-  int8: Type.Optional(BuiltInTimes)
-})
-export type RuntimeBenchmark = Static<typeof RuntimeBenchmark>
 
 export const DeviceFacts = Type.Object({
   arch: Type.String(),
@@ -129,7 +109,13 @@ export const Device = Type.Object({
   }),
   health: Type.Union([DeviceHealth, Type.Null()]),
   models: Type.Array(
-    Type.Object({ artifact: Sha256, deployment: Type.String(), variant: Type.String(), state: PlacementState })
+    Type.Object({
+      artifact: Sha256,
+      deployment: Type.String(),
+      variant: Type.String(),
+      state: PlacementState,
+      benchmark: Type.Optional(BenchmarkResult)
+    })
   ),
   keySha256: Type.Optional(
     Type.String({ description: "Of the device's public key (SPKI DER): another one after its key was rotated" })

@@ -15,6 +15,7 @@ import {
 import type { Connection } from './connection.ts'
 import type { DeviceModel, PlacementModel } from './generated/models.ts'
 import { isUuid, newId, newSecret, secretHash } from './ids.ts'
+import { NewestBenchmarks } from './newest-benchmarks.ts'
 import { decodePageToken, type PageOf, toPage } from './paging.ts'
 
 export type NewDevice = {
@@ -46,7 +47,7 @@ const stateOf = (row: DeviceModel): DeviceState => {
   return row.connected ? 'online' : 'offline'
 }
 
-const toDevice = (row: DeviceModel & { placements: PlacementModel[] }): Device => {
+const toDevice = (row: DeviceModel & { placements: PlacementModel[] }, measured: NewestBenchmarks): Device => {
   // What it was measured to do is capacity to those who ask; the device tells it with its facts.
   const { benchmark, ...facts } = row.facts as unknown as DeviceFacts
   return {
@@ -71,7 +72,8 @@ const toDevice = (row: DeviceModel & { placements: PlacementModel[] }): Device =
               artifact: placement.artifact,
               deployment: placement.deploymentName,
               variant: placement.variant,
-              state: placement.state as PlacementState
+              state: placement.state as PlacementState,
+              ...measured.of(row.id, placement)
             }
           ]
     ),
@@ -216,7 +218,7 @@ export class DeviceRegistry {
       include: { placements: true }
     })
     if (row === null) throw new SkerryError('device-unknown', `No device has the id or name ${idOrName}`)
-    return toDevice(row)
+    return toDevice(row, await NewestBenchmarks.read(this.#db.pool, [row.id]))
   }
 
   async list(query: DeviceQuery): Promise<PageOf<Device>> {
@@ -236,7 +238,14 @@ export class DeviceRegistry {
       orderBy: { id: 'asc' },
       take: limit + 1
     })
-    return toPage(rows, limit, (row) => row.id, toDevice)
+    const ids = rows.map(({ id }) => id)
+    const measured = await NewestBenchmarks.read(this.#db.pool, ids)
+    return toPage(
+      rows,
+      limit,
+      (row) => row.id,
+      (row) => toDevice(row, measured)
+    )
   }
 
   async allRecords(): Promise<DeviceRecord[]> {

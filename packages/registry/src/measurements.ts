@@ -19,10 +19,12 @@ export class MeasurementRegistry {
     this.#db = db
   }
 
-  async storeBenchmark(deviceId: string, result: BenchmarkResult): Promise<void> {
+  /** Once per `id`. */
+  async storeBenchmark(deviceId: string, result: BenchmarkResult, id: string = newId()): Promise<void> {
     const { artifact, runtime, runs, initMs, firstMs, p50Ms, p99Ms } = result
-    await this.#db.prisma.benchmark.create({
-      data: { id: newId(), deviceId, artifact, runtime, runs, initMs, firstMs, p50Ms, p99Ms }
+    await this.#db.prisma.benchmark.createMany({
+      data: { id, deviceId, artifact, runtime, runs, initMs, firstMs, p50Ms, p99Ms, result },
+      skipDuplicates: true
     })
   }
 

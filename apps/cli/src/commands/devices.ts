@@ -190,6 +190,10 @@ function runtimeCell({ capacity }: Device, name: string): string {
   return measured === undefined ? name : `${name} (${milliseconds(measured.float32.p50Ms)})`
 }
 
+function servedCell({ deployment, variant, state, benchmark }: Device['models'][number]): string {
+  return `${deployment}/${variant} (${[state, ...(benchmark === undefined ? [] : [milliseconds(benchmark.p50Ms)])].join(', ')})`
+}
+
 function deviceTable(items: Device[]): string {
   return renderTable(
     ['device', 'state', 'runtimes', 'capabilities', 'serves'],
@@ -198,7 +202,7 @@ function deviceTable(items: Device[]): string {
       device.state,
       device.facts.runtimes.map(({ name }) => runtimeCell(device, name)).join(', '),
       device.capabilities.join(', '),
-      device.models.map((model) => `${model.deployment}/${model.variant} (${model.state})`).join(', ')
+      device.models.map(servedCell).join(', ')
     ])
   )
 }

@@ -1,6 +1,8 @@
 import {
   type AgentFrame,
+  type BenchmarkFrame,
   type Capability,
+  CONTROL_PLANE_FEATURES,
   type DeviceFacts,
   HEARTBEAT_MS,
   type JobRef,
@@ -9,6 +11,7 @@ import {
 } from '@skerry/contracts'
 import { adoptRunning, writeProgress } from '@skerry/registry'
 import { slotKind } from '@skerry/scheduler'
+import type { Static } from 'typebox'
 import type { DeploymentReconciler } from '../deployments/reconciler.ts'
 import type { Completion } from '../jobs/completion.ts'
 import type { Dispatcher } from '../jobs/dispatcher.ts'
@@ -101,7 +104,8 @@ export class Sessions {
       session,
       httpToken,
       heartbeatMs: HEARTBEAT_MS,
-      controlPlanePublicKey: this.#signer.publicKeyBase64
+      controlPlanePublicKey: this.#signer.publicKeyBase64,
+      understands: [...CONTROL_PLANE_FEATURES]
     })
     this.#fleet.connect(entry)
     // Whoever replaced the key after it was proven found no session here to end.
@@ -153,6 +157,9 @@ export class Sessions {
         await this.#latency.add(deviceId, frame)
         current.link.send({ type: 'latency-ack', seq: frame.seq })
         return
+      case 'benchmark':
+        await this.#onBenchmark(current, frame)
+        return
       case 'placement':
         await this.#reconciler.onReport(current, frame)
         return
@@ -184,6 +191,14 @@ export class Sessions {
     await devices.writeFacts(current.deviceId, current.slots, facts)
     this.#reconciler.scheduleAll()
     this.#dispatcher.wakeAll()
+  }
+
+  /** Of an artifact that is gone nobody asks any more; it is acknowledged, so that the device forgets it too. */
+  async #onBenchmark({ deviceId, link }: Session, { id, benchmark }: Static<typeof BenchmarkFrame>): Promise<void> {
+    const { models, measurements } = this.#resources.registry
+    if ((await models.servedVariant('', benchmark.artifact)) !== null)
+      await measurements.storeBenchmark(deviceId, benchmark, id)
+    link.send({ type: 'benchmark-ack', id })
   }
 
   async #onResult(current: Session, frame: ResultFrame, body: Uint8Array): Promise<void> {
