@@ -1,6 +1,7 @@
 // npm run test:arch [-- TARGET...]: the runtimes' conformance suite with their child processes on emulated CPUs, arm64 and
 // armv7, by Debian's qemu-user. Not part of npm test. Everything it needs lies under .tools/arch; the system stays as it
-// is. Needs apt's and dpkg's commands (Debian 12), no root. Ends with a table and `N passed, N failed`.
+// is. Needs apt's and dpkg's commands (Debian 12), no root. The worked example's variants are taken from SKERRY_DATA_DIR
+// or .skerry, where those that are missing are made. Ends with a table and `N passed, N failed`.
 import { spawnSync } from 'node:child_process'
 import {
   existsSync,
@@ -13,6 +14,7 @@ import {
   writeFileSync
 } from 'node:fs'
 import path from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { setupOrExit } from './setup.mjs'
 
 const root = path.resolve(import.meta.dirname, '..')
@@ -45,6 +47,7 @@ const targets = {
     features: 'half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm'
   }
 }
+const suite = ['conformance', 'worked-example'].map((each) => `packages/runtimes/test/${each}.test.ts`)
 const machines = {
   arm64: {
     qemu: 'qemu-aarch64',
@@ -150,6 +153,15 @@ function launcherOf(name, target, matched = true) {
   return { command: '/usr/bin/env', args, machine: { arch: target.arch, glibc: '2.36' } }
 }
 
+const { exampleVariants } = await import(pathToFileURL(path.join(root, 'packages/bench/dist/index.js')).href)
+const dataDir = path.resolve(process.env.SKERRY_DATA_DIR ?? path.join(root, '.skerry'))
+const variants = ['float32', 'float16', 'dynamic_int8', 'full_int8', 'int16x8']
+await exampleVariants({ python, dataDir }, variants, console.log).catch((error) => {
+  console.error(`the worked example's variants could not be made in ${dataDir}: ${error.message}`)
+  console.log('0 passed, 1 failed')
+  process.exit(1)
+})
+
 const wanted = process.argv.slice(2)
 const rows = []
 for (const [name, target] of Object.entries(targets)) {
@@ -169,11 +181,15 @@ for (const [name, target] of Object.entries(targets)) {
   rmSync(results, { force: true })
   const vitest = path.join(root, 'node_modules/vitest/vitest.mjs')
   const reporters = ['--reporter=verbose', '--reporter=json', `--outputFile.json=${results}`]
-  const file = 'packages/runtimes/test/conformance.test.ts'
-  spawnSync(process.execPath, [vitest, 'run', file, ...reporters], {
+  spawnSync(process.execPath, [vitest, 'run', '--no-file-parallelism', ...suite, ...reporters], {
     cwd: root,
     stdio: 'inherit',
-    env: { ...process.env, SKERRY_TEST_EMULATED: JSON.stringify(emulated), SKERRY_TEST_PYTHON: python }
+    env: {
+      ...process.env,
+      SKERRY_DATA_DIR: dataDir,
+      SKERRY_TEST_EMULATED: JSON.stringify(emulated),
+      SKERRY_TEST_PYTHON: python
+    }
   })
   const report = existsSync(results) ? JSON.parse(readFileSync(results, 'utf8')) : undefined
   rows.push({
