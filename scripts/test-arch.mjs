@@ -45,7 +45,10 @@ const targets = {
     cpu: 'cortex-a7',
     part: '0xc07',
     features: 'half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm'
-  }
+  },
+  // It claims SVE, and with LiteRT's kernels for that answers one number to whatever an int8 model is given, without an
+  // error: no CPU to run the suite on, but one that the self-test and the golden inputs must refuse.
+  'arm64-max': { arch: 'arm64', cpu: 'max', part: '0xd08', features: `${base} cpuid`, silent: true }
 }
 const suite = ['conformance', 'worked-example'].map((each) => `packages/runtimes/test/${each}.test.ts`)
 const machines = {
@@ -170,6 +173,7 @@ for (const [name, target] of Object.entries(targets)) {
   const emulated = {
     launcher: launcherOf(name, target),
     runtimes: machines[target.arch].runtimes,
+    silent: target.silent === true,
     ...(target.arch === 'arm64'
       ? {
           liteRtLibrary: path.join(wheel, 'ai_edge_litert/libLiteRt.so'),
@@ -181,7 +185,8 @@ for (const [name, target] of Object.entries(targets)) {
   rmSync(results, { force: true })
   const vitest = path.join(root, 'node_modules/vitest/vitest.mjs')
   const reporters = ['--reporter=verbose', '--reporter=json', `--outputFile.json=${results}`]
-  spawnSync(process.execPath, [vitest, 'run', '--no-file-parallelism', ...suite, ...reporters], {
+  const files = target.silent ? ['apps/agent/test/silent-kernels.test.ts'] : suite
+  spawnSync(process.execPath, [vitest, 'run', '--no-file-parallelism', ...files, ...reporters], {
     cwd: root,
     stdio: 'inherit',
     env: {

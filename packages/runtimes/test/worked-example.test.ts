@@ -80,7 +80,8 @@ for (const name of emulated?.runtimes ?? runtimeNames) {
           differences.push(Math.abs(answerIn(given ?? new Uint8Array(0)) - expected))
         }
         await runtime.unload(variant)
-        if (emulated !== null) console.log(`${name} ${variant}: ${differences.map((each) => each.toPrecision(2)).join(' ')}`)
+        if (emulated !== null)
+          console.log(`${name} ${variant}: ${differences.map((each) => each.toPrecision(2)).join(' ')}`)
         expect(Math.max(...differences), `largest of ${differences.join(' ')}`).toBeLessThanOrEqual(
           tolerance(name, variant)
         )
