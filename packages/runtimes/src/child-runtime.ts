@@ -97,14 +97,16 @@ export class ChildRuntime implements TfliteRuntime {
     source: ModelSource,
     threads: number,
     shapes: InputShapes | undefined,
-    options: CallOptions
+    options: LoadOptions
   ): Promise<LoadedModel> {
     const planned = await planModel(source, shapes)
     const { plan } = planned
     for (const signature of plan.signatures) this.#reserve(signature)
+    const { weightCache } = options
+    const kept = weightCache === undefined || plan.resized ? {} : { weightCache }
     const given = typeof planned.source === 'string' ? { path: planned.source } : {}
     const parts = typeof planned.source === 'string' ? [] : [planned.source]
-    const body = { op: 'load' as const, modelId, plan, threads, ...given }
+    const body = { op: 'load' as const, modelId, plan, threads, ...given, ...kept }
     const { reply } = await this.#calls.call(body, parts, options).catch((error: unknown) => {
       throw this.#named(error)
     })

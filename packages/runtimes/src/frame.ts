@@ -10,12 +10,22 @@
  */
 import type { ModelPlan } from './model-plan.ts'
 import type { RuntimeErrorCode } from './runtime-error.ts'
+import type { WeightCache } from './weight-cache.ts'
 
 export const channelFd = 3
 export const maxHeaderBytes = 16 * 1024 * 1024
 
 export type Request =
-  | { id: number; parts: number[]; op: 'load'; modelId: string; plan: ModelPlan; path?: string; threads: number }
+  | {
+      id: number
+      parts: number[]
+      op: 'load'
+      modelId: string
+      plan: ModelPlan
+      path?: string
+      threads: number
+      weightCache?: WeightCache
+    }
   | { id: number; parts: number[]; op: 'unload'; modelId: string }
   | {
       id: number

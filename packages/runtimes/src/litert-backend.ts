@@ -10,6 +10,7 @@ import {
 import { releasePages } from './mapped-pages.ts'
 import { type ModelPlan, type ModelSource, reshaped, type SignaturePlan, type TensorPlan } from './model-plan.ts'
 import { type Backend, BackendError, type BackendModel, type BoundSignature, bindSignatures } from './serve-backend.ts'
+import { withWeightCache } from './weight-cache.ts'
 
 const cpuAccelerator = 1
 const lockForReading = 0
@@ -40,7 +41,11 @@ export function createLiteRtBackend(libraryPath: string): Backend {
   return {
     version: '',
     dtypes: ['float32', 'int8', 'uint8', 'int16', 'int32', 'int64', 'bool'],
-    load: async (plan, source, threads) => new LiteRtModel(library, environment, plan, source, threads),
+    load: async (plan, source, threads, weightCache) =>
+      withWeightCache(
+        weightCache,
+        (weightFile) => new LiteRtModel(library, environment, plan, source, { threads, weightFile })
+      ),
     map: (fd, bytes) => mappings.map(fd, bytes)
   }
 }
@@ -54,6 +59,8 @@ function open(libraryPath: string): LiteRtLibrary {
   }
 }
 
+type CompileOptions = { threads: number; weightFile: string | undefined }
+
 type BoundTensor = { buffer: Pointer; bytes: number; address: Pointer | null; view: Uint8Array }
 
 class LiteRtModel implements BackendModel {
@@ -61,7 +68,13 @@ class LiteRtModel implements BackendModel {
   readonly #library: LiteRtLibrary
   readonly #release: (() => void)[] = []
 
-  constructor(library: LiteRtLibrary, environment: Pointer, plan: ModelPlan, source: ModelSource, threads: number) {
+  constructor(
+    library: LiteRtLibrary,
+    environment: Pointer,
+    plan: ModelPlan,
+    source: ModelSource,
+    options: CompileOptions
+  ) {
     this.#library = library
     try {
       const model = out<Pointer>((target) =>
@@ -70,7 +83,7 @@ class LiteRtModel implements BackendModel {
           : library.createModelFromBuffer(environment, source, source.length, target)
       )
       this.#release.push(() => destroyModel(library, model, source))
-      const compiled = this.#compile(environment, model, threads)
+      const compiled = this.#compile(environment, model, options)
       if (typeof source === 'string') releasePages(source)
       this.signatures = bindSignatures(
         plan,
@@ -91,12 +104,14 @@ class LiteRtModel implements BackendModel {
     for (const release of this.#release.splice(0).reverse()) release()
   }
 
-  #compile(environment: Pointer, model: Pointer, threads: number): Pointer {
+  #compile(environment: Pointer, model: Pointer, { threads, weightFile }: CompileOptions): Pointer {
     const library = this.#library
     const options = out<Pointer>((target) => library.createOptions(target))
     try {
       check(library.setOptionsHardwareAccelerators(options, cpuAccelerator))
-      const payload = library.strdup(`num_threads = ${threads}\n`)
+      // A JSON string is a TOML one.
+      const cached = weightFile === undefined ? '' : `weight_cache_file_path = ${JSON.stringify(weightFile)}\n`
+      const payload = library.strdup(`num_threads = ${threads}\n${cached}`)
       const opaque = out<Pointer>((target) => library.createOpaqueOptions('xnnpack', payload, library.free, target))
       check(library.addOpaqueOptions(options, opaque))
       const compiled = out<Pointer>((target) => library.createCompiledModel(environment, model, options, target))

@@ -1,6 +1,7 @@
 import type { TensorSpec } from '@skerry/tflite'
 import type { Machine } from './litert-acceptance.ts'
 import type { InputShapes, ModelSource } from './model-plan.ts'
+import type { WeightCache } from './weight-cache.ts'
 
 export const runtimeNames = ['litert', 'tfjs-tflite', 'tfjs-tflite-node'] as const
 
@@ -43,6 +44,8 @@ export type LoadOptions = CallOptions & {
   threads?: number
   /** New shapes of inputs of the default signature, where they have dynamic dimensions. */
   shapes?: InputShapes
+  /** `litert` only: keeps the weights as XNNPACK packs them, for the next load. */
+  weightCache?: WeightCache
 }
 
 export type InvokeResult = { outputs: Map<string, Uint8Array>; inferenceMs: number }

@@ -7,6 +7,7 @@ import type { ModelPlan, ModelSource, SignaturePlan, TensorPlan } from './model-
 import type { RuntimeErrorCode } from './runtime-error.ts'
 import { selfTest } from './self-test.ts'
 import { sharedFd, sharedLayout, worthSharing } from './shared-tensors.ts'
+import type { WeightCache } from './weight-cache.ts'
 
 /** One signature of a model inside a runtime. Memory is lent: valid until the next call. */
 export interface BoundSignature {
@@ -43,7 +44,7 @@ export interface Backend {
   /** Empty when the runtime does not tell. */
   readonly version: string
   /** Bytes given stay as they are, for the backend to keep. */
-  load(plan: ModelPlan, source: ModelSource, threads: number): Promise<BackendModel>
+  load(plan: ModelPlan, source: ModelSource, threads: number, weightCache?: WeightCache): Promise<BackendModel>
   /** Element types that it carries, whose answers are checked at start. */
   readonly dtypes: readonly TfliteDtype[]
   /** Maps the first bytes of a file; absent where the runtime shares no memory with the parent. */
@@ -96,7 +97,7 @@ async function answer(
     case 'load': {
       const started = performance.now()
       const source = request.path ?? readPart(request.parts[0] ?? 0)
-      const model = await backend.load(request.plan, source, request.threads)
+      const model = await backend.load(request.plan, source, request.threads, request.weightCache)
       const loadMs = performance.now() - started
       // A resized model takes the place of what it was.
       models.get(request.modelId)?.unload()
