@@ -111,7 +111,14 @@ describe('the standard benchmark', () => {
       await writeFile(path, JSON.stringify([entry]))
       const benchmark = await open()
       started = []
-      const options = { wanted: 'auto' as const, library, version: '1', threads: 1, start: onlyTwo, missing: () => null }
+      const options = {
+        wanted: 'auto' as const,
+        library,
+        version: '1',
+        threads: 1,
+        start: onlyTwo,
+        missing: () => null
+      }
       const found = await benchmark.probe(options)
       expect(started).not.toContain('tfjs-tflite')
       expect(started).toContain('litert')

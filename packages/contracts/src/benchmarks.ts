@@ -1,5 +1,5 @@
 import type { Static } from 'typebox'
-import { RuntimeName } from './runtimes.ts'
+import { RuntimeInfo, RuntimeName } from './runtimes.ts'
 import { Sha256, Timestamp } from './schema.ts'
 import { Type } from './type.ts'
 
@@ -39,6 +39,7 @@ const BuiltInTimes = Type.Object({
 export const RuntimeBenchmark = Type.Object({
   name: RuntimeName,
   version: Type.String({ maxLength: 200 }),
+  accelerators: RuntimeInfo.properties.accelerators,
   threads: Type.Integer({ minimum: 1 }),
   at: Timestamp,
   float32: BuiltInTimes,

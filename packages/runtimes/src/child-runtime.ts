@@ -58,7 +58,9 @@ export class ChildRuntime implements TfliteRuntime {
       throw new RuntimeError('runtime-unavailable', message, { ...detail, cause })
     })
     const version = reply.version === undefined || reply.version === '' ? info.version : reply.version
-    return new ChildRuntime(calls, process.pid, { name: info.name, version }, options)
+    const { accelerators } = reply
+    const found = accelerators === undefined ? {} : { accelerators }
+    return new ChildRuntime(calls, process.pid, { name: info.name, version, ...found }, options)
   }
 
   private constructor(

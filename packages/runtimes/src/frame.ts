@@ -45,6 +45,7 @@ export type Reply =
       ok: true
       shared?: boolean
       version?: string
+      accelerators?: readonly string[]
       loadMs?: number
       /** Of each signature in the plan's order: its outputs' shapes, or why the runtime does not run it. */
       signatures?: ({ outputs: number[][] } | { refused: string })[]

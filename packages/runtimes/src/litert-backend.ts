@@ -1,4 +1,5 @@
 import type { TfliteDtype } from '@skerry/tflite'
+import { readAccelerators } from './litert-accelerators.ts'
 import {
   describeStatus,
   FileMappings,
@@ -40,6 +41,7 @@ export function createLiteRtBackend(libraryPath: string): Backend {
   const mappings = new FileMappings()
   return {
     version: '',
+    accelerators: readAccelerators(library, environment),
     dtypes: ['float32', 'int8', 'uint8', 'int16', 'int32', 'int64', 'bool'],
     load: async (plan, source, threads, weightCache) =>
       withWeightCache(

@@ -14,6 +14,9 @@ type Size = number
 
 export type LiteRtLibrary = {
   createEnvironment(optionCount: number, options: null, environment: OutPointer): number
+  getNumAccelerators(environment: Pointer, count: OutNumber): number
+  getAccelerator(environment: Pointer, index: number, accelerator: OutPointer): number
+  getAcceleratorHardwareSupport(accelerator: Pointer, hardware: OutNumber): number
   createModelFromFile(environment: Pointer, path: string, model: OutPointer): number
   createModelFromBuffer(environment: Pointer, bytes: Uint8Array, length: Size, model: OutPointer): number
   destroyModel(model: Pointer): void
@@ -56,6 +59,9 @@ export type LiteRtLibrary = {
 
 const declarations: Readonly<Record<Exclude<keyof LiteRtLibrary, 'strdup' | 'free'>, string>> = {
   createEnvironment: 'int LiteRtCreateEnvironment(int count, void *options, _Out_ void **environment)',
+  getNumAccelerators: 'int LiteRtGetNumAccelerators(void *environment, _Out_ int *count)',
+  getAccelerator: 'int LiteRtGetAccelerator(void *environment, int index, _Out_ void **accelerator)',
+  getAcceleratorHardwareSupport: 'int LiteRtGetAcceleratorHardwareSupport(void *accelerator, _Out_ int *hardware)',
   createModelFromFile: 'int LiteRtCreateModelFromFile(void *environment, const char *path, _Out_ void **model)',
   createModelFromBuffer:
     'int LiteRtCreateModelFromBuffer(void *environment, void *bytes, size_t length, _Out_ void **model)',

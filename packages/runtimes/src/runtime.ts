@@ -7,8 +7,12 @@ export const runtimeNames = ['litert', 'tfjs-tflite', 'tfjs-tflite-node'] as con
 
 export type RuntimeName = (typeof runtimeNames)[number]
 
-/** `version` is the npm package's for TensorFlow.js's runtimes and the ai-edge-litert wheel's for litert. */
-export type RuntimeInfo = { name: RuntimeName; version: string }
+/**
+ * `version` is the npm package's for TensorFlow.js's runtimes and the ai-edge-litert wheel's for litert. `accelerators`
+ * is what LiteRT found to run models on: `cpu`, and `gpu` or `npu` where there is one and the library for it. Models run
+ * on the CPU whatever it says.
+ */
+export type RuntimeInfo = { name: RuntimeName; version: string; accelerators?: readonly string[] }
 
 /**
  * What a loaded model takes and gives. Names are the signature's names; where the file has no signature, the tensors'

@@ -43,6 +43,8 @@ export function bindSignatures(
 export interface Backend {
   /** Empty when the runtime does not tell. */
   readonly version: string
+  /** What the runtime can run models on, where it tells. Here all run on the CPU. */
+  readonly accelerators?: readonly string[]
   /** Bytes given stay as they are, for the backend to keep. */
   load(plan: ModelPlan, source: ModelSource, threads: number, weightCache?: WeightCache): Promise<BackendModel>
   /** Element types that it carries, whose answers are checked at start. */
@@ -70,7 +72,8 @@ export class BackendError extends Error {
 export async function serveBackend(backend: Backend): Promise<never> {
   const models = new Map<string, BackendModel>()
   await selfTest(backend)
-  writeFrame({ id: readyId, parts: [], ok: true, version: backend.version }, [])
+  const accelerators = backend.accelerators === undefined ? {} : { accelerators: backend.accelerators }
+  writeFrame({ id: readyId, parts: [], ok: true, version: backend.version, ...accelerators }, [])
   for (;;) {
     // Blocking calls alone would never end the event loop's turn, and what waits for its end would pile up: models that
     // were unloaded too, so that each call has a turn of its own.

@@ -102,7 +102,7 @@ export class StandardBenchmark {
     }
     if (measured.size > 0) await this.#save()
     const inOrder = [...works.values()].sort((a, b) => a.float32.p50Ms - b.float32.p50Ms)
-    if (inOrder.length > 0) return inOrder.map(({ name, version }) => ({ name, version }))
+    if (inOrder.length > 0) return inOrder.map(infoOf)
     throw new AgentError('no-runtime', `No TFLite runtime starts on this device. ${reasons.join(' ')}`)
   }
 
@@ -131,7 +131,7 @@ export class StandardBenchmark {
   #resultOf({ info, profile, further }: Extract<RankedRuntime, { info: unknown }>, threads: number): RuntimeBenchmark {
     const int8 = further.get('int8')
     return {
-      ...info,
+      ...infoOf(info),
       threads,
       at: new Date(this.#deps.now()).toISOString(),
       float32: timesOf(profile),
@@ -149,3 +149,9 @@ export class StandardBenchmark {
 }
 
 const timesOf = ({ initMs, firstMs, steady: { p50Ms, p99Ms } }: RuntimeProfile) => ({ initMs, firstMs, p50Ms, p99Ms })
+
+const infoOf = ({ name, version, accelerators }: TfliteRuntime['info'] | RuntimeBenchmark): RuntimeInfo => ({
+  name,
+  version,
+  ...(accelerators === undefined ? {} : { accelerators: [...accelerators] })
+})
