@@ -6,6 +6,7 @@ export const agentErrorCodes = {
   'control-plane-unreachable': 'The control plane could not be reached.',
   'data-dir-in-use': 'Another agent uses this data directory.',
   'identity-invalid': 'The identity file of this device cannot be used.',
+  'key-refused': 'The control plane did not take the new key of this device.',
   'no-runtime': 'No TFLite runtime can be started on this device.',
   'device-revoked': 'The control plane revoked this device.',
   'blob-unknown': 'The control plane has no blob with this hash.',

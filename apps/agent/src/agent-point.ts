@@ -3,6 +3,9 @@
  * which a device meets them:
  *
  *     enrolled -> identity-written -> identity-saved
+ *     key-next-written -> key-next-saved -> key-taken -> key-written -> key-saved
+ *     config-written -> config-saved
+ *     library-fetched -> library-written -> library-saved -> library-cleared
  *     fetch-opened -> fetch-piece ... -> fetch-whole -> fetch-synced -> fetch-renamed
  *     verify -> verified -> load -> loaded -> check -> checked -> ready        evict -> evicted
  *     job-assigned -> job-running -> result-written -> result-journaled -> result-sent -> result-acknowledged
@@ -12,6 +15,17 @@ export type AgentPoint =
   | 'enrolled'
   | 'identity-written'
   | 'identity-saved'
+  | 'key-next-written'
+  | 'key-next-saved'
+  | 'key-taken'
+  | 'key-written'
+  | 'key-saved'
+  | 'config-written'
+  | 'config-saved'
+  | 'library-fetched'
+  | 'library-written'
+  | 'library-saved'
+  | 'library-cleared'
   | 'fetch-opened'
   | 'fetch-piece'
   | 'fetch-whole'

@@ -89,6 +89,8 @@ export type AgentSettings = {
   onPoint: OnPoint
 }
 
+export const defaultDataDir = (): string => join(homedir(), '.skerry', 'agent')
+
 const LIMITS: WorkLimits = { minFreeMemoryBytes: 64 * 1024 ** 2, maxTemperatureC: 90, minBatteryPercent: 15 }
 
 /** Checks the options and fills in defaults, `autoSlots` for the slots where they are to follow the machine; throws `option-invalid` with a sentence that says what to change. */
@@ -130,7 +132,7 @@ export function settingsOf(options: AgentOptions, autoSlots: (threads: number) =
     logLevel: options.logLevel ?? options.logger?.level ?? 'info',
     given: givenOf(options),
     systemRoot: options.systemRoot ?? '/',
-    dataDir: resolve(options.dataDir ?? join(homedir(), '.skerry', 'agent')),
+    dataDir: resolve(options.dataDir ?? defaultDataDir()),
     cacheBytes: whole('cacheBytes', options.cacheBytes ?? 2 * 1024 ** 3, 0),
     labels,
     ...(options.name === undefined ? {} : { name: options.name }),

@@ -22,12 +22,14 @@ export type SessionFrame = Exclude<ReceivedFrame, { type: 'challenge' | 'welcome
 export type ConnectionDeps = {
   url: URL
   deviceId: string
-  sign: (nonce: string) => string
+  sign: (nonce: string) => Promise<string>
   /** What the device says of itself now; asked for each session. */
   hello: () => Promise<Hello>
   onSession: (welcome: Welcome) => void
   onFrame: (frame: SessionFrame, body: Uint8Array) => void
   onLost: () => void
+  /** The signature was by a key that is not this device's there. True when another one may be: it connects again soon. */
+  onUnproven: () => boolean
   /** The control plane does not want this device any more; no connection is tried again. */
   onRevoked: (detail: string) => void
   random: () => number
@@ -143,7 +145,7 @@ export class Connection {
     switch (frame.type) {
       case 'challenge': {
         const { deviceId, sign, hello } = this.#deps
-        const signature = sign(frame.nonce)
+        const signature = await sign(frame.nonce)
         const details = await hello()
         if (socket.readyState === WebSocket.OPEN)
           this.#write(socket, { type: 'hello', deviceId, signature, ...details })
@@ -160,6 +162,10 @@ export class Connection {
   }
 
   #onRefused({ code, detail }: { code: string; detail: string }): void {
+    if (code === 'device-unproven' && this.#deps.onUnproven()) {
+      this.#deps.log.info('the control plane does not take this key: the other one is tried')
+      return
+    }
     this.#deps.log.error({ code, detail }, 'the control plane refused this device')
     this.#backoff.slowDown()
     if (code !== 'device-revoked') return

@@ -7,7 +7,8 @@ const welcome = Type.Object({
   session: Type.Integer(),
   httpToken: Type.String(),
   heartbeatMs: Type.Integer({ minimum: 100 }),
-  controlPlanePublicKey: Type.String()
+  controlPlanePublicKey: Type.String(),
+  understands: Type.Optional(Type.Array(Type.String()))
 })
 const desired = Type.Object({ type: Type.Literal('desired'), artifacts: Type.Array(Type.Unknown()) })
 const assign = Type.Intersect([Type.Object({ type: Type.Literal('assign'), work: Type.Unknown() }), JobRef])
@@ -17,6 +18,7 @@ const ack = Type.Intersect([
   JobRef
 ])
 const latencyAck = Type.Object({ type: Type.Literal('latency-ack'), seq: Type.Integer() })
+const benchmarkAck = Type.Object({ type: Type.Literal('benchmark-ack'), id: Type.String() })
 const refused = Type.Object({ type: Type.Literal('refused'), code: Type.String(), detail: Type.String() })
 const config = Type.Object({
   type: Type.Literal('config'),
@@ -24,16 +26,19 @@ const config = Type.Object({
   config: Type.Object({})
 })
 const diagnose = Type.Object({ type: Type.Literal('diagnose'), id: Type.String() })
+const rotateKey = Type.Object({ type: Type.Literal('rotate-key') })
 const schemas = {
   challenge,
   welcome,
   config,
   diagnose,
+  'rotate-key': rotateKey,
   desired,
   assign,
   cancel,
   ack,
   'latency-ack': latencyAck,
+  'benchmark-ack': benchmarkAck,
   refused
 }
 

@@ -1,10 +1,7 @@
 import { statfs } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from 'node:os'
-import type { DeviceFacts, RuntimeInfo, RuntimeName } from '@skerry/contracts'
-import { rankingModel, rankRuntimes, runtimeNames, type TfliteRuntime } from '@skerry/runtimes'
-import type { Logger } from 'pino'
-import { AgentError } from './agent-error.ts'
+import type { DeviceFacts, RuntimeBenchmark, RuntimeInfo } from '@skerry/contracts'
 import { type MachineSize, readCores, readMemory } from './system/resources.ts'
 import type { SystemFiles } from './system/system-files.ts'
 
@@ -16,10 +13,13 @@ export function machineSize(): MachineSize {
   return { cores: availableParallelism(), memoryBytes: totalmem(), freeBytes: freemem() }
 }
 
+/** What works here, and how well. */
+export type MeasuredRuntimes = { runtimes: RuntimeInfo[]; benchmark: RuntimeBenchmark[] }
+
 /** What this machine is, or what of it a cgroup leaves the agent; `diskFreeBytes` is what the data directory's file system has left. */
 export async function readFacts(
   dataDir: string,
-  runtimes: RuntimeInfo[],
+  { runtimes, benchmark }: MeasuredRuntimes,
   files: SystemFiles,
   converterStamp?: string
 ): Promise<DeviceFacts> {
@@ -36,38 +36,7 @@ export async function readFacts(
     diskFreeBytes: bavail * bsize,
     runtimes,
     agentVersion,
+    ...(benchmark.length === 0 ? {} : { benchmark }),
     ...(converterStamp === undefined ? {} : { converterStamp })
   }
-}
-
-export type RuntimeProbe = {
-  wanted: 'auto' | RuntimeName
-  hasLiteRtLibrary: boolean
-  start: (name: RuntimeName) => Promise<TfliteRuntime>
-  log: Logger
-}
-
-/** A tenth of a second or so per runtime: these are milliseconds of work, and the runtimes are factors apart. */
-const ranking = { warmupRuns: 2, warmupDurationMs: 0, runs: 15, durationMs: 0, maxDurationMs: 1_000, timeoutMs: 30_000 }
-
-/**
- * The runtimes that work on this machine, the fastest first as measured on a small convolution. Each is started once and
- * ended again: a library that is there but does not run here (another libc, another CPU) shows only so.
- */
-export async function probeRuntimes({ wanted, hasLiteRtLibrary, start, log }: RuntimeProbe): Promise<RuntimeInfo[]> {
-  const installed = runtimeNames.filter((name) => name !== 'litert' || hasLiteRtLibrary)
-  const candidates: readonly RuntimeName[] = wanted === 'auto' ? installed : [wanted]
-  const reasons: string[] = []
-  const found: RuntimeInfo[] = []
-  for (const each of await rankRuntimes(rankingModel(), start, { ...ranking, candidates })) {
-    if ('profile' in each) {
-      found.push({ name: each.info.name, version: each.info.version })
-      log.info({ runtime: each.info, p50Ms: each.profile.steady.p50Ms }, 'a runtime works on this device')
-    } else {
-      reasons.push(`${each.name}: ${each.reason}`)
-      log.warn({ runtime: each.name, reason: each.reason }, 'a runtime does not start on this device')
-    }
-  }
-  if (found.length > 0) return found
-  throw new AgentError('no-runtime', `No TFLite runtime starts on this device. ${reasons.join(' ')}`)
 }

@@ -3,3 +3,4 @@ export { AgentError, type AgentErrorCode, agentErrorCodes } from './agent-error.
 export type { AgentOptions } from './config.ts'
 export { openLog } from './diagnostics/open-log.ts'
 export { joinAndRun, type RunningAgent } from './join-and-run.ts'
+export { type ChangeKeyOptions, changeDeviceKey } from './keys/rotate-key.ts'

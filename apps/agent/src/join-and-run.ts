@@ -1,15 +1,17 @@
 import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { RuntimeInfo, RuntimeName } from '@skerry/contracts'
-import { startRuntime, type TfliteRuntime, thisMachine } from '@skerry/runtimes'
+import { missingPackage, startRuntime, type TfliteRuntime, thisMachine } from '@skerry/runtimes'
 import type { Logger } from 'pino'
 import { Agent, type AgentExit } from './agent.ts'
 import { AgentError, wordsOf } from './agent-error.ts'
+import { StandardBenchmark } from './capacity/standard-benchmark.ts'
 import { type AgentOptions, type AgentSettings, settingsOf } from './config.ts'
 import { lockDataDir } from './data-dir-lock.ts'
 import { openLog } from './diagnostics/open-log.ts'
 import { endpointsOf } from './endpoints.ts'
 import { enrol } from './enrol.ts'
-import { machineSize, probeRuntimes, readFacts } from './facts.ts'
+import { type MeasuredRuntimes, machineSize, readFacts } from './facts.ts'
 import { HttpExchange } from './http-exchange.ts'
 import { type Identity, loadIdentity, makeDeviceKey, saveIdentity } from './identity.ts'
 import { LiteRtSource } from './library/litert-source.ts'
@@ -56,18 +58,25 @@ export async function joinAndRun(options: AgentOptions): Promise<RunningAgent> {
     const { dataDir, liteRtLibrary, liteRtVersion } = settings
     const known = await loadIdentity(dataDir)
     const library = { library: liteRtLibrary, version: liteRtVersion }
-    const liteRt = new LiteRtSource({ ...library, dataDir, machine: thisMachine(), log })
+    const liteRt = new LiteRtSource({ ...library, dataDir, machine: thisMachine(), log, onPoint: settings.onPoint })
     if (known !== null) await liteRt.open(known.controlPlanePublicKey)
+    const standard = await StandardBenchmark.open({ path: join(dataDir, 'runtimes.json'), files, now: Date.now, log })
     const start = (name: RuntimeName): Promise<TfliteRuntime> =>
-      liteRt.watched(name, startRuntimeFor(liteRt, live.config.threads, log, name))
-    const probe = (wanted: 'auto' | RuntimeName): Promise<RuntimeInfo[]> =>
-      probeRuntimes({ wanted, hasLiteRtLibrary: liteRt.library !== undefined, start, log })
-    const store = new ConfigStore(settings.dataDir, log)
-    const live = await LiveConfig.open({ local: localConfigOf(settings, cores), store, probe, log })
+      liteRt
+        .watched(name, () => startRuntimeFor(liteRt, live.config.threads, log, name))
+        .catch((error: unknown) => standard.forget(name).then(() => Promise.reject(error)))
+    const probe = (wanted: 'auto' | RuntimeName): Promise<RuntimeInfo[]> => {
+      const { library, version } = liteRt
+      return standard.probe({ wanted, library, version, threads: live.config.threads, start, missing: missingPackage })
+    }
+    const store = new ConfigStore(dataDir, log, settings.onPoint)
+    const local = localConfigOf(settings, cores)
+    const benchmarkOf = (runtimes: readonly RuntimeInfo[]) => standard.of(runtimes)
+    const live = await LiveConfig.open({ local, store, probe, benchmarkOf, log })
     await live.start()
     const { runtimes } = live
     const converter = await openConverter(settings, runtimes, log)
-    const identity = known ?? (await newIdentity(settings, runtimes, files, http))
+    const identity = known ?? (await newIdentity(settings, live, files, http))
     const agent = await Agent.start({
       settings,
       identity,
@@ -138,7 +147,7 @@ async function openConverter({ capabilities, python }: AgentSettings, runtimes: 
 
 async function newIdentity(
   settings: AgentSettings,
-  runtimes: RuntimeInfo[],
+  runtimes: MeasuredRuntimes,
   files: SystemFiles,
   http: HttpExchange
 ): Promise<Identity> {

@@ -9,6 +9,7 @@ type Waiting = { start: () => void }
 export class Lane {
   #slots: number
   readonly #waiting: Record<Asker, Waiting[]> = { job: [], local: [] }
+  readonly #idle = new Set<() => void>()
   #taken = 0
   #lastServed: Asker = 'local'
 
@@ -25,6 +26,26 @@ export class Lane {
   /** How many wait, of one asker or of both. */
   waiting(asker?: Asker): number {
     return asker === undefined ? this.#waiting.job.length + this.#waiting.local.length : this.#waiting[asker].length
+  }
+
+  /** Nothing runs and nothing waits. */
+  get isIdle(): boolean {
+    return this.#taken === 0 && this.waiting() === 0
+  }
+
+  /** Resolves when it next is idle, which it may not be any more by then; rejects with the signal's reason. */
+  idle(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        this.#idle.delete(settle)
+        signal.removeEventListener('abort', settle)
+        if (signal.aborted) reject(signal.reason)
+        else resolve()
+      }
+      if (signal.aborted || this.isIdle) return settle()
+      this.#idle.add(settle)
+      signal.addEventListener('abort', settle)
+    })
   }
 
   /** Resolves with a function that frees the slot; rejects with the signal's reason if that comes first. */
@@ -54,10 +75,11 @@ export class Lane {
       const turn: Asker = this.#lastServed === 'job' ? 'local' : 'job'
       const asker = this.#waiting[turn].length > 0 ? turn : this.#lastServed
       const waiting = this.#waiting[asker].shift()
-      if (waiting === undefined) return
+      if (waiting === undefined) break
       this.#lastServed = asker
       waiting.start()
     }
+    if (this.isIdle) for (const settle of [...this.#idle]) settle()
   }
 
   #releaseOnce(): () => void {

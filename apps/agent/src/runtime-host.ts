@@ -4,7 +4,12 @@ import type { Logger } from 'pino'
 import { AgentError, wordsOf } from './agent-error.ts'
 
 export type ModelSpec = { id: string; artifact: string; runtime: RuntimeName; path: string; names: NameMap }
-export type HostedModel = { session: ModelSession; loaded: LoadedModel }
+export type HostedModel = {
+  session: ModelSession
+  loaded: LoadedModel
+  /** Its first inference in this process, once there was one. */
+  firstMs?: number
+}
 export type SessionInputs = Parameters<ModelSession['run']>[0]
 export type SessionResult = Awaited<ReturnType<ModelSession['run']>>
 
@@ -216,7 +221,7 @@ export class RuntimeHost {
     const spec = this.#specOf(id)
     const child = this.#leastBusy(spec) ?? (await this.#child(spec.runtime))
     // No turn is lost where it is loaded: the next call must see that this process is taken.
-    const { session } = child.loaded.get(id) ?? (await this.#hosted(spec, child))
+    const hosted = child.loaded.get(id) ?? (await this.#hosted(spec, child))
     if (signal.aborted) throw new AgentError('aborted')
     const hard = new AbortController()
     let timer: NodeJS.Timeout | undefined
@@ -226,7 +231,8 @@ export class RuntimeHost {
     signal.addEventListener('abort', abort)
     try {
       const options = { signal: hard.signal, timeoutMs: this.#deps.invokeTimeoutMs }
-      const result = await this.#watched(child, spec, () => session.run(inputs, options))
+      const result = await this.#watched(child, spec, () => hosted.session.run(inputs, options))
+      hosted.firstMs ??= result.timings.inferenceMs
       this.pardon(spec.runtime, spec.artifact)
       return result
     } finally {
@@ -254,7 +260,7 @@ export class RuntimeHost {
     const loading = this.#watched(child, spec, () =>
       child.process.load(spec.id, spec.path, { threads: this.#threads, signal })
     ).then((loaded) => {
-      const hosted = { loaded, session: new ModelSession(child.process, spec.id, loaded, spec.names) }
+      const hosted: HostedModel = { loaded, session: new ModelSession(child.process, spec.id, loaded, spec.names) }
       if (child.models.get(spec.id) === loading) child.loaded.set(spec.id, hosted)
       return hosted
     })

@@ -11,9 +11,11 @@ import {
   decodeFrame,
   EnrolRequest,
   encodeFrame,
+  keyRotationText,
   type Manifest,
   PING_MS,
   type ResultFrame,
+  RotateKeyRequest,
   type RuntimeLibrary,
   type RuntimeLibraryOffer,
   SUBPROTOCOL
@@ -55,7 +57,14 @@ export class ControlPlane {
   desired: DesiredArtifact[] = []
   /** What it offers devices that have no LiteRT; null as one of before there were such offers. */
   libraries: RuntimeLibraryOffer[] | null = null
+  /** What its welcome says beyond the protocol's first version; null as one of before there was any. */
+  understands: string[] | null = null
   sessions = 0
+  /** What it makes of a new key: `lost` and `late` take it, and answer by a cut, or only after the session has ended. */
+  keys: 'taken' | 'lost' | 'late' | 'unavailable' | 'refused' = 'taken'
+  readonly rotated: RotateKeyRequest[] = []
+  /** Hellos that were signed by a key that is the device's no more. */
+  unproven = 0
   readonly #events = new EventEmitter().setMaxListeners(100)
   readonly #server: Server
   readonly #sockets = new WebSocketServer({ noServer: true, handleProtocols: () => SUBPROTOCOL })
@@ -207,6 +216,12 @@ export class ControlPlane {
     const key = this.#devices.get(hello.deviceId)
     const text = Buffer.from(challengeText(nonce, hello.deviceId))
     if (key === undefined || !verify(null, text, key, Buffer.from(hello.signature, 'base64'))) {
+      if (this.rotated.length > 0) {
+        this.unproven++
+        socket.send(encodeFrame({ type: 'refused', code: 'device-unproven', detail: 'another key' }))
+        socket.close(1008)
+        return
+      }
       throw new Error('the challenge was not answered with the enrolled key')
     }
     if (this.refuse !== null) {
@@ -219,7 +234,8 @@ export class ControlPlane {
     const httpToken = this.issueHttpToken()
     const controlPlanePublicKey = this.publicKey
     const welcome = { session: session.number, httpToken, heartbeatMs: 10_000, controlPlanePublicKey }
-    socket.send(encodeFrame({ type: 'welcome', ...welcome }))
+    const understands = this.understands === null ? {} : { understands: this.understands }
+    socket.send(encodeFrame({ type: 'welcome', ...welcome, ...understands }))
     socket.send(encodeFrame({ type: 'desired', artifacts: this.desired }))
     this.#events.emit('session')
   }
@@ -227,6 +243,7 @@ export class ControlPlane {
   async #http(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = request.url ?? ''
     if (path === '/agent/v1/enrol') return this.#enrol(await bodyOf(request), response)
+    if (path === '/agent/v1/rotate-key') return this.#rotateKey(await bodyOf(request), response)
     if (path === '/api/v1/runtime-libraries' && this.libraries !== null) {
       if (request.headers.authorization !== `Bearer ${this.#httpToken}`)
         return void problem(response, 401, 'unauthenticated')
@@ -273,6 +290,29 @@ export class ControlPlane {
     if (cut === undefined) response.end(sent)
     else response.write(sent, () => response.socket?.destroySoon())
     return { status, bytes: sent.byteLength }
+  }
+
+  async #rotateKey(body: Uint8Array, response: ServerResponse): Promise<void> {
+    const request: unknown = JSON.parse(Buffer.from(body).toString('utf8'))
+    if (!Value.Check(RotateKeyRequest, request)) return void problem(response, 400, 'invalid-request')
+    if (this.keys === 'unavailable') return void problem(response, 503, 'unavailable')
+    if (this.keys === 'refused') return void problem(response, 403, 'device-revoked')
+    const { deviceId, publicKey, oldSignature, newSignature } = request
+    const newKey = createPublicKey({ key: Buffer.from(publicKey, 'base64'), format: 'der', type: 'spki' })
+    const oldKey = this.#devices.get(deviceId)
+    const text = Buffer.from(keyRotationText(deviceId, publicKey))
+    const isBy = (key: KeyObject, signature: string): boolean =>
+      verify(null, text, key, Buffer.from(signature, 'base64'))
+    if (oldKey === undefined || !isBy(newKey, newSignature)) throw new Error('the new key did not sign')
+    if (!oldKey.equals(newKey)) {
+      if (!isBy(oldKey, oldSignature)) throw new Error('the old key did not sign')
+      this.#devices.set(deviceId, newKey)
+      this.rotated.push(request)
+      this.#socket?.close(1008, 'the key of this device was replaced')
+    }
+    if (this.keys === 'lost') return void response.destroy()
+    if (this.keys === 'late') await this.session(this.sessions + 1)
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ deviceId, publicKey }))
   }
 
   #enrol(body: Uint8Array, response: ServerResponse): void {

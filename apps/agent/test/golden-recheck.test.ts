@@ -1,9 +1,10 @@
 import { EventEmitter, once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { DesiredArtifact } from '@skerry/contracts'
 import { encodeTensorBundle } from '@skerry/converter'
-import { startRuntime, type TfliteRuntime } from '@skerry/runtimes'
+import { type StartRuntimeOptions, startRuntime, type TfliteRuntime } from '@skerry/runtimes'
 import { pino } from 'pino'
 import { afterEach, describe, expect, it } from 'vitest'
 import { ArtifactCache } from '../src/artifact-cache.ts'
@@ -83,7 +84,7 @@ function fickle(runtime: TfliteRuntime, kernels: { broken: boolean; runs: number
   }
 }
 
-async function device() {
+async function device(options: StartRuntimeOptions = {}) {
   const controlPlane = await fleet.controlPlane()
   const dataDir = await fleet.dataDir()
   const wish = await proven(controlPlane, dataDir)
@@ -101,7 +102,7 @@ async function device() {
     const goldens = await GoldenLog.open(join(dataDir, 'goldens.json'), log)
     const host: RuntimeHost = new RuntimeHost({
       start: async (name) => {
-        const runtime = await startRuntime(name, {})
+        const runtime = await startRuntime(name, options)
         pids.push(runtime.pid)
         return fickle(runtime, kernels)
       },
@@ -211,6 +212,26 @@ describe('golden inputs that are checked again', () => {
     reconciler.recheck()
     await state('fetching')
     await state('ready')
+  })
+})
+
+/** A real process that answers -54 to whatever it is loaded with from a file, as arm64 kernels did for another CPU. */
+const constantKernels = {
+  command: process.execPath,
+  args: [
+    fileURLToPath(new URL('../../../packages/runtimes/test/constant-kernels-child.mjs', import.meta.url)),
+    'artifacts'
+  ]
+}
+
+describe('golden inputs on a runtime that starts well, computes wrongly and says nothing', () => {
+  it('keep the model from being served, and name the runtime, the output and how far it is off', async () => {
+    const { start, state, frames } = await device({ launcher: constantKernels })
+    await start()
+    const { reason } = await state('failed')
+    expect(reason).toMatch(/^tfjs-tflite on this device does not answer golden input 0/)
+    expect(reason).toMatch(/output \S+ is off by [\d.]+ \(absolute\), at most 0\.0001 is allowed/)
+    expect(frames.map((frame) => frame.state)).not.toContain('ready')
   })
 })
 

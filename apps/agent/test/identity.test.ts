@@ -21,7 +21,7 @@ describe('the identity file', () => {
     const loaded = await loadIdentity(dataDir)
     expect(loaded).toMatchObject({ deviceId: 'd', name: 'pi', controlPlanePublicKey: 'k' })
     if (loaded === null) throw new Error('no identity')
-    const signature = Buffer.from(answerChallenge(loaded, 'nonce'), 'base64')
+    const signature = Buffer.from(answerChallenge(loaded.deviceId, loaded.privateKey, 'nonce'), 'base64')
     const key = createPublicKey({ key: Buffer.from(publicKeyBase64, 'base64'), format: 'der', type: 'spki' })
     expect(verify(null, Buffer.from(challengeText('nonce', 'd')), key, signature)).toBe(true)
     expect(verify(null, Buffer.from(challengeText('other', 'd')), key, signature)).toBe(false)

@@ -53,7 +53,7 @@ describe('LiteRT from the control plane, on a device that has none', () => {
     })
     expect(agent.runtimes.map(({ name }) => name)).not.toContain('litert')
     const { facts } = (await controlPlane.frame('facts')).frame
-    expect(facts.runtimes[0]).toEqual({ name: 'litert', version: '2.3.0' })
+    expect(facts.runtimes[0]).toMatchObject({ name: 'litert', version: '2.3.0' })
     expect(facts.unavailableRuntimes).toBeUndefined()
     expect(controlPlane.blobRequests.map(({ status }) => status)).toEqual([200, 206])
 

@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, sign } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { AgentFrame, canonicalJson, encodeFrame } from '@skerry/contracts'
+import { AgentFrame, canonicalJson, encodeFrame, keyRotationText } from '@skerry/contracts'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { answerChallenge } from '../src/identity.ts'
 
@@ -24,9 +24,16 @@ describe('docs/agent-protocol.md', () => {
   it('gives the key and the signature that this agent answers its challenge with', () => {
     const publicKey = createPublicKey(privateKey).export({ type: 'spki', format: 'der' }).toString('base64')
     const deviceId = '0199d0b0-0000-7000-8000-000000000001'
-    const identity = { deviceId, name: 'pi-7', url: 'http://x', privateKey, controlPlanePublicKey: publicKey }
     expect(document).toContain(publicKey)
-    expect(document).toContain(answerChallenge(identity, 'Zm9vYmFy'))
+    expect(document).toContain(answerChallenge(deviceId, privateKey, 'Zm9vYmFy'))
+  })
+
+  it('gives the text and the signature of a new key', () => {
+    const deviceId = '0199d0b0-0000-7000-8000-000000000001'
+    const publicKey = createPublicKey(privateKey).export({ type: 'spki', format: 'der' }).toString('base64')
+    const text = keyRotationText(deviceId, publicKey)
+    expect(text).toBe(`skerry.v1 rotate-key\n${deviceId}\n${publicKey}`)
+    expect(document).toContain(sign(null, Buffer.from(text), privateKey).toString('base64'))
   })
 
   it('gives the canonical JSON and the signature over it', () => {

@@ -2,6 +2,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { Engine } from '@skerry/engine'
 import fastify, { type FastifyBaseLogger, LogController } from 'fastify'
 import enrol from './agent/enrol.ts'
+import rotateKey from './agent/rotate-key.ts'
 import agentSocket from './agent/socket.ts'
 import access from './plugins/access.ts'
 import openapi from './plugins/openapi.ts'
@@ -10,6 +11,7 @@ import validation from './plugins/validation.ts'
 import deployments from './routes/deployments.ts'
 import deviceConfig from './routes/device-config.ts'
 import deviceDiagnostics from './routes/device-diagnostics.ts'
+import deviceKeys from './routes/device-keys.ts'
 import devices from './routes/devices.ts'
 import health from './routes/health.ts'
 import jobs from './routes/jobs.ts'
@@ -43,6 +45,8 @@ export async function buildApp(
   await app.register(agentSocket, { engine })
   await app.register(health, { engine })
   await app.register(enrol, { engine })
+  await app.register(rotateKey, { engine })
+  await app.register(deviceKeys, { engine, prefix: '/api/v1' })
   await app.register(joinTokens, { engine, ...options, prefix: '/api/v1' })
   for (const routes of [
     devices,

@@ -33,7 +33,7 @@ const goals = {
  */
 export async function benchmarkAgent(context: BenchmarkContext): Promise<BenchmarkResult> {
   const { say } = context
-  const model = await readFile((await exampleVariants(context, say)).float32)
+  const model = await readFile((await exampleVariants(context, ['float32'], say)).float32)
   const scratch = await mkdtemp(path.join(tmpdir(), 'skerry-bench-'))
   try {
     const ready = await startsToReady(path.join(scratch, 'ready'), model)

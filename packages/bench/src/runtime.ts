@@ -7,12 +7,14 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { type RuntimeName, startRuntime, type TfliteRuntime } from '@skerry/runtimes'
 import type { BenchmarkContext, BenchmarkResult } from './benchmarks.ts'
-import { type ExampleVariant, exampleVariants } from './example-variants.ts'
+import { exampleVariants } from './example-variants.ts'
 import { median } from './median.ts'
 import { pinToOneCore } from './pinning.ts'
 
 const rounds = 7
 const warmUpRuns = 20
+const benchmarked = ['float32', 'full_int8'] as const
+type ExampleVariant = (typeof benchmarked)[number]
 const names: RuntimeName[] = ['litert', 'tfjs-tflite', 'tfjs-tflite-node']
 /** Runs in a round: about half a second each. */
 const runsOf: Record<RuntimeName, number> = { litert: 150, 'tfjs-tflite': 40, 'tfjs-tflite-node': 20 }
@@ -31,14 +33,14 @@ type Contestant = { name: RuntimeName; infer: () => Promise<Uint8Array>; rounds:
  */
 export async function benchmarkRuntime(context: BenchmarkContext): Promise<BenchmarkResult> {
   const { say } = context
-  const variants = await exampleVariants(context, say)
+  const variants = await exampleVariants(context, benchmarked, say)
   const pinning = await pinToOneCore()
   const scratch = await mkdtemp(path.join(tmpdir(), 'skerry-bench-'))
   try {
     const runtimes: Partial<Record<RuntimeName, Partial<Record<ExampleVariant, Measured>>>> = {}
     const peer: Partial<Record<ExampleVariant, Times>> = {}
     const missing: Partial<Record<RuntimeName, string>> = {}
-    for (const variant of ['float32', 'full_int8'] as const) {
+    for (const variant of benchmarked) {
       const input = inputOf(variant)
       const inputPath = path.join(scratch, `${variant}.input`)
       await writeFile(inputPath, input)

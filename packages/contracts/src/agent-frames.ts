@@ -1,9 +1,11 @@
 import type { Static } from 'typebox'
+import { BenchmarkResult } from './benchmarks.ts'
 import { ConfigReport, type DeviceConfig } from './device-config.ts'
-import { Capability, DeviceFacts, DeviceHealth, PlacementState, RuntimeName, Slots } from './devices.ts'
+import { Capability, DeviceFacts, DeviceHealth, PlacementState, Slots } from './devices.ts'
 import { DiagnosticsFrame } from './diagnostics.ts'
 import { JobError, JobProgress } from './jobs.ts'
 import { ConversionResult, DataSet, Manifest, Preprocessing, SourceFormat, Tolerance, VariantRecipe } from './models.ts'
+import { RuntimeName } from './runtimes.ts'
 import { Id, Labels, Name, Sha256 } from './schema.ts'
 import { Datatype, TensorHeader } from './tensors.ts'
 import { Type } from './type.ts'
@@ -25,6 +27,8 @@ import { Type } from './type.ts'
 export const SUBPROTOCOL = 'skerry.v1'
 export const MAX_FRAME_BYTES = 1_048_576
 export const HEARTBEAT_MS = 10_000
+/** Frames that came after the first version of the protocol; a control plane names those that it takes. */
+export const CONTROL_PLANE_FEATURES = ['benchmark'] as const
 export const PING_MS = 5_000
 export const OFFLINE_AFTER_MS = 25_000
 export const INFERENCE_LEASE_MS = 15_000
@@ -79,6 +83,11 @@ export const LatencyFrame = Type.Object({
     { maxItems: 256 }
   )
 })
+/**
+ * What a deployed artifact takes on the device, which measured it unasked: once per `id`, and sent again until it is
+ * acknowledged. Only to a control plane whose welcome says that it understands `benchmark`.
+ */
+export const BenchmarkFrame = Type.Object({ type: Type.Literal('benchmark'), id: Id, benchmark: BenchmarkResult })
 export const PlacementFrame = Type.Object({
   type: Type.Literal('placement'),
   deployment: Name,
@@ -103,28 +112,6 @@ export type DeviceTimings = Static<typeof DeviceTimings>
 /** A tensor that lies in the frame's body, or in a blob when `blob` is set. */
 export const FrameTensor = Type.Intersect([TensorHeader, Type.Object({ blob: Type.Optional(Sha256) })])
 export type FrameTensor = Static<typeof FrameTensor>
-/** As TFLite's benchmark_model: milliseconds of the runtime's own invoke; all runs are steady ones unless said otherwise. */
-export const BenchmarkResult = Type.Object({
-  artifact: Sha256,
-  runtime: RuntimeName,
-  runs: Type.Integer(),
-  initMs: Type.Number(),
-  firstMs: Type.Number(),
-  p50Ms: Type.Number(),
-  p99Ms: Type.Number(),
-  // Absent from agents of before.
-  p95Ms: Type.Optional(Type.Number()),
-  avgMs: Type.Optional(Type.Number()),
-  stdMs: Type.Optional(Type.Number({ description: 'Of all steady runs, not of a sample from them' })),
-  minMs: Type.Optional(Type.Number()),
-  maxMs: Type.Optional(Type.Number()),
-  warmupRuns: Type.Optional(Type.Integer()),
-  warmupAvgMs: Type.Optional(Type.Number()),
-  peakRssBytes: Type.Optional(
-    Type.Integer({ description: "The most that the runtime's process held since it began, other models with it" })
-  )
-})
-export type BenchmarkResult = Static<typeof BenchmarkResult>
 export const ResultFrame = Type.Object({
   type: Type.Literal('result'),
   jobId: Id,
@@ -147,6 +134,7 @@ export const AgentFrame = Type.Union([
   DiagnosticsFrame,
   HeartbeatFrame,
   LatencyFrame,
+  BenchmarkFrame,
   PlacementFrame,
   ProgressFrame,
   ResultFrame
@@ -198,14 +186,23 @@ export type Assignment = Static<typeof Assignment>
 
 export type ControlFrame =
   | { type: 'challenge'; nonce: string }
-  | { type: 'welcome'; session: number; httpToken: string; heartbeatMs: number; controlPlanePublicKey: string }
+  | {
+      type: 'welcome'
+      session: number
+      httpToken: string
+      heartbeatMs: number
+      controlPlanePublicKey: string
+      understands?: string[]
+    }
   | { type: 'config'; revision: number; config: DeviceConfig }
   | { type: 'diagnose'; id: string }
+  | { type: 'rotate-key' }
   | { type: 'desired'; artifacts: DesiredArtifact[] }
   | { type: 'assign'; jobId: string; epoch: number; work: Assignment }
   | { type: 'cancel'; jobId: string; epoch: number }
   | { type: 'ack'; jobId: string; epoch: number; status: 'accepted' | 'stale' | 'unknown' }
   | { type: 'latency-ack'; seq: number }
+  | { type: 'benchmark-ack'; id: string }
   | { type: 'refused'; code: string; detail: string }
 
 /**

@@ -1,10 +1,10 @@
 import type { Static } from 'typebox'
-import { RuntimeInfo, RuntimeName } from './devices.ts'
+import { RuntimeInfo, RuntimeName } from './runtimes.ts'
 import { Timestamp } from './schema.ts'
 import { Type } from './type.ts'
 
 /** Parts of the protocol that came after its first version; an agent names those that it knows in its facts. */
-export const AGENT_FEATURES = ['config', 'diagnostics'] as const
+export const AGENT_FEATURES = ['config', 'diagnostics', 'rotate-key'] as const
 export type AgentFeature = (typeof AGENT_FEATURES)[number]
 
 const settings = {

@@ -1,13 +1,11 @@
 import type { Static } from 'typebox'
+import { BenchmarkResult, RuntimeBenchmark } from './benchmarks.ts'
+import { RuntimeInfo, RuntimeName } from './runtimes.ts'
 import { Id, Labels, Name, PageQuery, Sha256, Timestamp } from './schema.ts'
 import { Type } from './type.ts'
 
 export const Capability = Type.Enum(['infer', 'convert'])
 export type Capability = Static<typeof Capability>
-export const RuntimeName = Type.Enum(['litert', 'tfjs-tflite', 'tfjs-tflite-node'])
-export type RuntimeName = Static<typeof RuntimeName>
-export const RuntimeInfo = Type.Object({ name: RuntimeName, version: Type.String() })
-export type RuntimeInfo = Static<typeof RuntimeInfo>
 
 export const JoinTokenRequest = Type.Object(
   {
@@ -48,6 +46,9 @@ export const DeviceFacts = Type.Object({
   ),
   converterStamp: Type.Optional(
     Type.String({ maxLength: 64, description: 'Equal where the same source and recipe give the same result' })
+  ),
+  benchmark: Type.Optional(
+    Type.Array(RuntimeBenchmark, { maxItems: 16, description: 'Each runtime that starts there, the fastest first' })
   )
 })
 export type DeviceFacts = Static<typeof DeviceFacts>
@@ -101,10 +102,23 @@ export const Device = Type.Object({
   taints: Type.Array(Type.String()),
   capabilities: Type.Array(Capability),
   facts: DeviceFacts,
-  capacity: Type.Object({ slots: Type.Integer(), convertSlots: Type.Integer() }),
+  capacity: Type.Object({
+    slots: Type.Integer(),
+    convertSlots: Type.Integer(),
+    benchmark: Type.Optional(Type.Array(RuntimeBenchmark, { description: 'The standard benchmark, the fastest first' }))
+  }),
   health: Type.Union([DeviceHealth, Type.Null()]),
   models: Type.Array(
-    Type.Object({ artifact: Sha256, deployment: Type.String(), variant: Type.String(), state: PlacementState })
+    Type.Object({
+      artifact: Sha256,
+      deployment: Type.String(),
+      variant: Type.String(),
+      state: PlacementState,
+      benchmark: Type.Optional(BenchmarkResult)
+    })
+  ),
+  keySha256: Type.Optional(
+    Type.String({ description: "Of the device's public key (SPKI DER): another one after its key was rotated" })
   ),
   lastSeenAt: Type.Union([Timestamp, Type.Null()])
 })

@@ -9,6 +9,7 @@ import { DeploymentReconciler } from './deployments/reconciler.ts'
 import { Connections } from './devices/connections.ts'
 import { DeviceConfigs } from './devices/device-configs.ts'
 import { DeviceDiagnostics } from './devices/device-diagnostics.ts'
+import { DeviceKeys } from './devices/device-keys.ts'
 import { Fleet } from './devices/fleet.ts'
 import { PlacementReports } from './devices/placement-reports.ts'
 import { Sessions } from './devices/sessions.ts'
@@ -59,6 +60,7 @@ export class Engine {
   readonly runtimeLibraries: RuntimeLibraries
   readonly deviceConfigs: DeviceConfigs
   readonly deviceDiagnostics: DeviceDiagnostics
+  readonly deviceKeys: DeviceKeys
   readonly plans: Plans
   readonly cluster: Cluster
   readonly #support: OperatorSupport
@@ -115,6 +117,7 @@ export class Engine {
     this.runtimeLibraries = new RuntimeLibraries(resources.blobs, signer)
     this.deviceConfigs = new DeviceConfigs(resources, cluster)
     this.deviceDiagnostics = new DeviceDiagnostics(resources, cluster, waiters)
+    this.deviceKeys = new DeviceKeys(resources, cluster)
     this.sessions = new Sessions(resources, {
       connections,
       cluster,

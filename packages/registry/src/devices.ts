@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import {
   type Capability,
   type Device,
@@ -14,6 +15,7 @@ import {
 import type { Connection } from './connection.ts'
 import type { DeviceModel, PlacementModel } from './generated/models.ts'
 import { isUuid, newId, newSecret, secretHash } from './ids.ts'
+import { NewestBenchmarks } from './newest-benchmarks.ts'
 import { decodePageToken, type PageOf, toPage } from './paging.ts'
 import { REPLICA_STALE_MS } from './replicas.ts'
 
@@ -50,30 +52,40 @@ const stateOf = (row: DeviceModel): DeviceState => {
   return row.connected ? 'online' : 'offline'
 }
 
-const toDevice = (row: DeviceModel & { placements: PlacementModel[] }): Device => ({
-  id: row.id,
-  name: row.name,
-  state: stateOf(row),
-  labels: row.labels as Labels,
-  taints: row.taints,
-  capabilities: row.capabilities as Capability[],
-  facts: row.facts as unknown as DeviceFacts,
-  capacity: { slots: row.inferSlots, convertSlots: row.convertSlots },
-  health: row.health as unknown as DeviceHealth | null,
-  models: row.placements.flatMap((placement) =>
-    placement.artifact === null || placement.variant === null
-      ? []
-      : [
-          {
-            artifact: placement.artifact,
-            deployment: placement.deploymentName,
-            variant: placement.variant,
-            state: placement.state as PlacementState
-          }
-        ]
-  ),
-  lastSeenAt: row.lastSeenAt?.toISOString() ?? null
-})
+const toDevice = (row: DeviceModel & { placements: PlacementModel[] }, measured: NewestBenchmarks): Device => {
+  // What it was measured to do is capacity to those who ask; the device tells it with its facts.
+  const { benchmark, ...facts } = row.facts as unknown as DeviceFacts
+  return {
+    id: row.id,
+    name: row.name,
+    state: stateOf(row),
+    labels: row.labels as Labels,
+    taints: row.taints,
+    capabilities: row.capabilities as Capability[],
+    facts,
+    capacity: {
+      slots: row.inferSlots,
+      convertSlots: row.convertSlots,
+      ...(benchmark === undefined ? {} : { benchmark })
+    },
+    health: row.health as unknown as DeviceHealth | null,
+    models: row.placements.flatMap((placement) =>
+      placement.artifact === null || placement.variant === null
+        ? []
+        : [
+            {
+              artifact: placement.artifact,
+              deployment: placement.deploymentName,
+              variant: placement.variant,
+              state: placement.state as PlacementState,
+              ...measured.of(row.id, placement)
+            }
+          ]
+    ),
+    keySha256: createHash('sha256').update(row.publicKey).digest('hex'),
+    lastSeenAt: row.lastSeenAt?.toISOString() ?? null
+  }
+}
 
 const toRecord = (row: DeviceModel): DeviceRecord => ({
   id: row.id,
@@ -133,12 +145,20 @@ export class DeviceRegistry {
     return row === null ? null : { publicKey: Buffer.from(row.publicKey), revoked: row.revokedAt !== null }
   }
 
-  /** Starts the device's next session: whatever an older one still sends is void from here on. */
-  async openSession(id: string, slots: Slots, facts: DeviceFacts, replicaId: string): Promise<OpenedSession> {
+  /**
+   * Starts the device's next session: whatever an older one still sends is void from here on. Throws `device-unproven`
+   * where `publicKey`, by which the device proved itself, is its key no more.
+   */
+  async openSession(
+    id: string,
+    publicKey: Uint8Array,
+    { slots, facts }: { slots: Slots; facts: DeviceFacts },
+    replicaId: string
+  ): Promise<OpenedSession> {
     const httpToken = newSecret('session')
     const before = await this.holder(id)
-    const row = await this.#db.prisma.device.update({
-      where: { id },
+    const [row] = await this.#db.prisma.device.updateManyAndReturn({
+      where: { id, publicKey: Uint8Array.from(publicKey), revokedAt: null },
       data: {
         session: { increment: 1 },
         httpTokenHash: secretHash(httpToken),
@@ -151,7 +171,17 @@ export class DeviceRegistry {
       },
       select: { session: true }
     })
+    if (row === undefined) throw new SkerryError('device-unproven', 'The key that proved the device is its key no more')
     return { session: row.session, httpToken, before }
+  }
+
+  /** Takes a device's new key, unless another was taken in place of `oldKey` meanwhile, or the device was revoked. */
+  async replaceKey(id: string, oldKey: Uint8Array, newKey: Uint8Array): Promise<boolean> {
+    const { count } = await this.#db.prisma.device.updateMany({
+      where: { id, publicKey: Uint8Array.from(oldKey), revokedAt: null },
+      data: { publicKey: Uint8Array.from(newKey), httpTokenHash: null }
+    })
+    return count === 1
   }
 
   /** What a device says of itself within its session. */
@@ -210,7 +240,7 @@ export class DeviceRegistry {
       include: { placements: true }
     })
     if (row === null) throw new SkerryError('device-unknown', `No device has the id or name ${idOrName}`)
-    return toDevice(row)
+    return toDevice(row, await NewestBenchmarks.read(this.#db.pool, [row.id]))
   }
 
   async list(query: DeviceQuery): Promise<PageOf<Device>> {
@@ -230,7 +260,14 @@ export class DeviceRegistry {
       orderBy: { id: 'asc' },
       take: limit + 1
     })
-    return toPage(rows, limit, (row) => row.id, toDevice)
+    const ids = rows.map(({ id }) => id)
+    const measured = await NewestBenchmarks.read(this.#db.pool, ids)
+    return toPage(
+      rows,
+      limit,
+      (row) => row.id,
+      (row) => toDevice(row, measured)
+    )
   }
 
   async allRecords(): Promise<DeviceRecord[]> {

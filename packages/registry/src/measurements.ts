@@ -19,22 +19,12 @@ export class MeasurementRegistry {
     this.#db = db
   }
 
-  async storeBenchmark(deviceId: string, result: BenchmarkResult): Promise<void> {
-    const { artifact, runtime, runs, initMs, firstMs, p50Ms, p95Ms, p99Ms, peakRssBytes } = result
-    await this.#db.prisma.benchmark.create({
-      data: {
-        id: newId(),
-        deviceId,
-        artifact,
-        runtime,
-        runs,
-        initMs,
-        firstMs,
-        p50Ms,
-        p95Ms: p95Ms ?? null,
-        p99Ms,
-        peakRssBytes: peakRssBytes ?? null
-      }
+  /** Once per `id`. */
+  async storeBenchmark(deviceId: string, result: BenchmarkResult, id: string = newId()): Promise<void> {
+    const { artifact, runtime, runs, initMs, firstMs, p50Ms, p95Ms = null, p99Ms, peakRssBytes = null } = result
+    await this.#db.prisma.benchmark.createMany({
+      data: { id, deviceId, artifact, runtime, runs, initMs, firstMs, p50Ms, p95Ms, p99Ms, peakRssBytes, result },
+      skipDuplicates: true
     })
   }
 

@@ -46,7 +46,8 @@ describe('replicas', () => {
       facts: { arch: 'x64', os: 'linux', cpuModel: 'none', cores: 1, memoryBytes: 1, diskFreeBytes: 1, runtimes: [] }
     })
     const facts = (await registry.devices.record(id)).facts
-    const { session } = await registry.devices.openSession(id, { infer: 4, convert: 0 }, facts, replica)
+    const terms = { slots: { infer: 4, convert: 0 }, facts }
+    const { session } = await registry.devices.openSession(id, new Uint8Array([1]), terms, replica)
     return { deviceId: id, session }
   }
 

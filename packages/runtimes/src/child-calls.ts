@@ -1,15 +1,29 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Duplex, Readable } from 'node:stream'
-import { channelFd, encodeHeader, FrameReader, type Reply, type Request, readyId, stderrMarker } from './frame.ts'
+import { channelFd, encodeHeader, FrameReader, Head, type Reply, type Request, readyId, stderrMarker } from './frame.ts'
 import type { CallOptions, RuntimeExit } from './runtime.ts'
 import { RuntimeError, type RuntimeErrorCode } from './runtime-error.ts'
-import { type SharedTensors, worthSharing } from './shared-tensors.ts'
+import type { SharedTensors } from './shared-tensors.ts'
 import { StderrLines } from './stderr-lines.ts'
 
 /** A request as callers write it: the call number and the parts' lengths are added here. */
 export type RequestBody = Request extends infer R ? (R extends Request ? Omit<R, 'id' | 'parts'> : never) : never
 
+/** Offsets in shared memory, in the tensors' order; null for tensors that the channel carries. */
+export type Crossing = { lengths: readonly number[]; offsets: readonly number[] | null }
+
+export type Inference = {
+  model: number
+  signature: number
+  inputs: readonly Uint8Array[]
+  inputOffsets: Crossing['offsets']
+  outputs: Crossing
+}
+
 export type Answer = { reply: Extract<Reply, { ok: true }>; parts: Uint8Array[] }
+
+/** Ids have 32 bits. */
+const lastId = 0xffff_ffff
 
 type Call = {
   id: number
@@ -17,7 +31,9 @@ type Call = {
   lines: string[]
   markerSeen: boolean
   failure: Extract<Reply, { ok: false }> | undefined
-  send(): void
+  /** What its answer brings, when it is an inference. */
+  readonly outputs: Crossing | undefined
+  send(id: number): void
   resolve(answer: Answer): void
   reject(error: RuntimeError): void
   /** Takes away what watches the call: timer and abort listener. */
@@ -38,6 +54,7 @@ export class ChildCalls {
   readonly #waiting: Call[] = []
   readonly #exitListeners: ((reason: RuntimeExit) => void)[] = []
   #active: Call | undefined
+  readonly #head = new Head()
   #nextId = readyId
   #closing = false
   #killReason: { code: RuntimeErrorCode; message: string } | undefined
@@ -61,20 +78,23 @@ export class ChildCalls {
     })
     this.#listen()
     // Nothing is sent for the first answer: the child gives it by itself.
-    this.ready = this.#enqueue(() => undefined, {})
+    this.ready = this.#enqueue(() => undefined, undefined, {})
   }
 
   call(body: RequestBody, parts: readonly Uint8Array[], options: CallOptions): Promise<Answer> {
-    return this.#enqueue((id) => {
-      const header = { id, parts: parts.map((part) => part.length) }
-      // Only one call is in flight, so nobody reads the shared memory that this one writes.
-      const shared = body.op === 'invoke' && worthSharing(header.parts, this.#shared?.capacity ?? 0)
-      if (shared) this.#shared?.write(parts)
-      this.#channel.cork()
-      this.#channel.write(encodeHeader(shared ? { ...body, ...header, shared } : { ...body, ...header }))
-      if (!shared) for (const part of parts) this.#channel.write(part)
-      this.#channel.uncork()
-    }, options)
+    const send = (id: number): void =>
+      this.#send(encodeHeader({ ...body, id, parts: parts.map((part) => part.length) }), parts)
+    return this.#enqueue(send, undefined, options)
+  }
+
+  infer({ model, signature, inputs, inputOffsets, outputs }: Inference, options: CallOptions): Promise<Answer> {
+    const send = (id: number): void => {
+      // Only one call is in flight, so nobody reads the head and the shared memory that this one writes.
+      this.#head.setRequest(id, model, signature)
+      if (inputOffsets !== null) this.#shared?.write(inputs, inputOffsets)
+      this.#send(this.#head.bytes, inputOffsets === null ? inputs : [])
+    }
+    return this.#enqueue(send, outputs, options)
   }
 
   close(): Promise<void> {
@@ -88,23 +108,31 @@ export class ChildCalls {
     else listener(this.#exit)
   }
 
-  #enqueue(send: (id: number) => void, options: CallOptions): Promise<Answer> {
+  #send(head: Uint8Array, parts: readonly Uint8Array[]): void {
+    if (parts.length > 0) this.#channel.cork()
+    this.#channel.write(head)
+    for (const part of parts) this.#channel.write(part)
+    if (parts.length > 0) this.#channel.uncork()
+  }
+
+  #enqueue(send: (id: number) => void, outputs: Crossing | undefined, options: CallOptions): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#exit !== undefined) return reject(describeExit(this.#exit, undefined))
       if (this.#closing) return reject(new RuntimeError('runtime-closed'))
       if (options.signal?.aborted === true) return reject(abortedEarly())
-      const id = this.#nextId++
       const call: Call = {
-        id,
+        id: this.#nextId,
         lines: [],
         markerSeen: false,
         failure: undefined,
-        send: () => send(id),
+        outputs,
+        send,
         resolve,
         reject,
-        stopWatching: () => undefined
+        stopWatching: nothing
       }
-      this.#watch(call, options)
+      this.#nextId = this.#nextId === lastId ? readyId + 1 : this.#nextId + 1
+      if (options.signal !== undefined || options.timeoutMs !== undefined) this.#watch(call, options)
       this.#waiting.push(call)
       this.#dispatch()
     })
@@ -123,12 +151,12 @@ export class ChildCalls {
       call.reject(abortedEarly())
     }
     const { send } = call
-    call.send = () => {
+    call.send = (id) => {
       if (timeoutMs !== undefined) {
         const message = `The call took longer than ${timeoutMs} ms and its process was ended.`
         timer = setTimeout(() => this.#kill('runtime-timeout', message), timeoutMs)
       }
-      send()
+      send(id)
     }
     call.stopWatching = () => {
       clearTimeout(timer)
@@ -140,12 +168,19 @@ export class ChildCalls {
   #dispatch(): void {
     if (this.#active !== undefined || this.#exit !== undefined) return
     this.#active = this.#waiting.shift()
-    if (this.#active !== undefined) this.#active.send()
+    if (this.#active !== undefined) this.#active.send(this.#active.id)
     else if (this.#closing) this.#channel.end()
   }
 
   #listen(): void {
-    const reader = new FrameReader((reply, parts) => this.#receive(reply, parts))
+    const reader = new FrameReader(
+      (reply, parts) => this.#receive(reply, parts),
+      (id) => {
+        const { outputs } = this.#activeCall(id)
+        if (outputs === undefined) throw new Error(`call ${id} was no inference`)
+        return outputs.offsets === null ? outputs.lengths : []
+      }
+    )
     this.#channel.on('data', (chunk: Buffer) => {
       try {
         reader.push(chunk)
@@ -163,17 +198,23 @@ export class ChildCalls {
   }
 
   #receive(reply: Reply, parts: Uint8Array[]): void {
-    const call = this.#active
-    if (call === undefined || call.id !== reply.id) throw new Error(`call ${reply.id} was not made`)
+    const call = this.#activeCall(reply.id)
     if (reply.ok) {
+      const { lengths = [], offsets = null } = call.outputs ?? {}
       // Before the next call writes over them.
-      const outputs = reply.shared === true ? (this.#shared?.read(reply.parts) ?? []) : parts
+      const outputs = offsets === null ? parts : (this.#shared?.read(lengths, offsets) ?? [])
       this.#finish(call)
       call.resolve({ reply, parts: outputs })
     } else {
       call.failure = reply
       this.#settleFailure(call)
     }
+  }
+
+  #activeCall(id: number): Call {
+    const call = this.#active
+    if (call === undefined || call.id !== id) throw new Error(`call ${id} was not made`)
+    return call
   }
 
   #settleFailure(call: Call): void {
@@ -215,6 +256,8 @@ export class ChildCalls {
     for (const listener of this.#exitListeners.splice(0)) listener(exit)
   }
 }
+
+const nothing = (): void => undefined
 
 function abortedEarly(): RuntimeError {
   return new RuntimeError('runtime-aborted', 'The call was aborted before it began.')

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import { ChildCalls } from './child-calls.ts'
+import { ChildCalls, type Crossing } from './child-calls.ts'
 import {
   type InputShapes,
   type ModelSource,
@@ -22,11 +22,19 @@ import type {
   TfliteRuntime
 } from './runtime.ts'
 import { RuntimeError } from './runtime-error.ts'
-import type { SharedTensors } from './shared-tensors.ts'
+import { placeTensors, type SharedTensors, worthSharing } from './shared-tensors.ts'
 
-type PlacedSignature = { plan: SignaturePlan; borders: SignatureBorders; index: number }
+type PlacedSignature = {
+  plan: SignaturePlan
+  borders: SignatureBorders
+  index: number
+  inputOffsets: Crossing['offsets']
+  outputs: Crossing
+}
 
 type PlacedModel = {
+  /** What the process calls it. */
+  number: number
   /** As it was given, for loading it again in other shapes. */
   source: ModelSource
   threads: number
@@ -41,9 +49,9 @@ export class ChildRuntime implements TfliteRuntime {
   readonly pid: number
   readonly #calls: ChildCalls
   readonly #threads: number
-  readonly #shared: SharedTensors | undefined
   readonly #models = new Map<string, PlacedModel>()
   readonly #loading = new Set<string>()
+  #nextNumber = 0
 
   /** Resolves once the runtime in the process is ready. */
   static async start(
@@ -58,20 +66,16 @@ export class ChildRuntime implements TfliteRuntime {
       throw new RuntimeError('runtime-unavailable', message, { ...detail, cause })
     })
     const version = reply.version === undefined || reply.version === '' ? info.version : reply.version
-    return new ChildRuntime(calls, process.pid, { name: info.name, version }, options)
+    const { accelerators } = reply
+    const found = accelerators === undefined ? {} : { accelerators }
+    return new ChildRuntime(calls, process.pid, { name: info.name, version, ...found }, options)
   }
 
-  private constructor(
-    calls: ChildCalls,
-    pid: number,
-    info: RuntimeInfo,
-    options: { threads: number; shared: SharedTensors | undefined }
-  ) {
+  private constructor(calls: ChildCalls, pid: number, info: RuntimeInfo, options: { threads: number }) {
     this.#calls = calls
     this.pid = pid
     this.info = info
     this.#threads = options.threads
-    this.#shared = options.shared
   }
 
   async load(modelId: string, source: ModelSource, options: LoadOptions = {}): Promise<LoadedModel> {
@@ -80,50 +84,45 @@ export class ChildRuntime implements TfliteRuntime {
     }
     this.#loading.add(modelId)
     try {
-      return await this.#place(modelId, source, options.threads ?? this.#threads, options.shapes, options)
+      const place = { modelId, number: this.#nextNumber++, source, threads: options.threads ?? this.#threads }
+      return await this.#place(place, options.shapes, options)
     } finally {
       this.#loading.delete(modelId)
     }
   }
 
   resize(modelId: string, shapes: InputShapes, options: CallOptions = {}): Promise<LoadedModel> {
-    const { source, threads } = this.#modelOf(modelId)
-    return this.#place(modelId, source, threads, shapes, options)
+    const { number, source, threads } = this.#modelOf(modelId)
+    return this.#place({ modelId, number, source, threads }, shapes, options)
   }
 
   /** Loads the model, in place of what has its id. */
   async #place(
-    modelId: string,
-    source: ModelSource,
-    threads: number,
+    { modelId, number, source, threads }: { modelId: string; number: number; source: ModelSource; threads: number },
     shapes: InputShapes | undefined,
-    options: CallOptions
+    options: LoadOptions
   ): Promise<LoadedModel> {
     const planned = await planModel(source, shapes)
     const { plan } = planned
-    for (const signature of plan.signatures) this.#reserve(signature)
+    const { weightCache } = options
+    const kept = weightCache === undefined || plan.resized ? {} : { weightCache }
     const given = typeof planned.source === 'string' ? { path: planned.source } : {}
     const parts = typeof planned.source === 'string' ? [] : [planned.source]
-    const body = { op: 'load' as const, modelId, plan, threads, ...given }
+    const body = { op: 'load' as const, model: number, plan, threads, ...given, ...kept }
     const { reply } = await this.#calls.call(body, parts, options).catch((error: unknown) => {
       throw this.#named(error)
     })
-    const model = placedModel(source, threads, planned, reply.signatures ?? [])
-    for (const signature of model.signatures.values()) this.#reserve(signature.plan)
+    const model = placedModel({ number, source, threads }, planned, reply.signatures ?? [])
     this.#models.set(modelId, model)
     const signatures = Object.fromEntries([...model.signatures].map(([key, { borders }]) => [key, borders]))
     const borders = signatures[plan.signatures[0].key] ?? { inputs: [], outputs: [] }
     return { signature: plan.signatures[0].key, ...borders, signatures, loadMs: reply.loadMs ?? 0 }
   }
 
-  #reserve({ inputs, outputs }: SignaturePlan): void {
-    for (const tensors of [inputs, outputs]) this.#shared?.reserve(tensors.map((tensor) => tensor.bytes))
-  }
-
   async unload(modelId: string): Promise<void> {
-    this.#modelOf(modelId)
+    const { number } = this.#modelOf(modelId)
     this.#models.delete(modelId)
-    await this.#calls.call({ op: 'unload', modelId }, [], {})
+    await this.#calls.call({ op: 'unload', model: number }, [], {})
   }
 
   async invoke(
@@ -131,13 +130,22 @@ export class ChildRuntime implements TfliteRuntime {
     inputs: ReadonlyMap<string, Uint8Array>,
     options: InvokeOptions = {}
   ): Promise<InvokeResult> {
-    const { plan, index } = signatureOf(this.#modelOf(modelId), options.signature)
-    const body = { op: 'invoke' as const, modelId, signature: index, capacity: this.#shared?.capacity ?? 0 }
-    const answer = await this.#calls.call(body, orderInputs(plan.inputs, inputs), options).catch((error: unknown) => {
+    const model = this.#modelOf(modelId)
+    const { plan, index, inputOffsets, outputs } = signatureOf(model, options.signature)
+    const inference = {
+      model: model.number,
+      signature: index,
+      inputs: orderInputs(plan.inputs, inputs),
+      inputOffsets,
+      outputs
+    }
+    try {
+      const { reply, parts } = await this.#calls.infer(inference, options)
+      const named = plan.outputs.map(({ name }, at): [string, Uint8Array] => [name, parts[at] ?? new Uint8Array(0)])
+      return { outputs: new Map(named), inferenceMs: reply.inferenceMs ?? 0 }
+    } catch (error) {
       throw this.#named(error)
-    })
-    const outputs = new Map(plan.outputs.map(({ name }, index) => [name, answer.parts[index] ?? new Uint8Array(0)]))
-    return { outputs, inferenceMs: answer.reply.inferenceMs ?? 0 }
+    }
   }
 
   async stats(): Promise<{ rssBytes: number; peakRssBytes: number }> {
@@ -175,14 +183,12 @@ export class ChildRuntime implements TfliteRuntime {
 }
 
 function placedModel(
-  source: ModelSource,
-  threads: number,
+  place: Pick<PlacedModel, 'number' | 'source' | 'threads'>,
   { plan, borders, refused }: PlannedModel,
-  replies: ({ outputs: number[][] } | { refused: string })[]
+  replies: ({ outputs: number[][]; shared: boolean } | { refused: string })[]
 ): PlacedModel {
   const model: PlacedModel = {
-    source,
-    threads,
+    ...place,
     defaultKey: plan.signatures[0].key,
     signatures: new Map(),
     refused: new Map(refused)
@@ -197,9 +203,27 @@ function placedModel(
     const outputs = signature.outputs.map((each, at) => reshaped(each, shapeOf(at, each.shape)) ?? each)
     const { inputs, outputs: specs = [] } = borders[index] ?? { inputs: [] }
     const seen = specs.map((spec, at) => ({ ...spec, shape: shapeOf(at, spec.shape) }))
-    model.signatures.set(signature.key, { plan: { ...signature, outputs }, borders: { inputs, outputs: seen }, index })
+    model.signatures.set(signature.key, {
+      plan: { ...signature, outputs },
+      borders: { inputs, outputs: seen },
+      index,
+      ...crossings(signature.inputs, outputs, reply?.shared === true)
+    })
   }
   return model
+}
+
+function crossings(
+  inputs: TensorPlan[],
+  outputs: TensorPlan[],
+  shared: boolean
+): Pick<PlacedSignature, 'inputOffsets' | 'outputs'> {
+  const [given, taken] = [inputs.map((tensor) => tensor.bytes), outputs.map((tensor) => tensor.bytes)]
+  const places = placeTensors(given, taken)
+  return {
+    inputOffsets: shared && worthSharing(given) ? places.inputs : null,
+    outputs: { lengths: taken, offsets: shared && worthSharing(taken) ? places.outputs : null }
+  }
 }
 
 function signatureOf(model: PlacedModel, key: string = model.defaultKey): PlacedSignature {

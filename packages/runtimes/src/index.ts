@@ -16,9 +16,10 @@ export {
   probedVersion,
   supportedOperators
 } from './operators.ts'
+export { missingPackage } from './optional-package.ts'
 export { type ProfileOptions, profileModel, type RunStatistics, type RuntimeProfile, statistics } from './profile.ts'
-export { type RankedRuntime, rankRuntimes } from './rank-runtimes.ts'
-export { rankingModel } from './ranking-model.ts'
+export { type RankedRuntime, type RankOptions, rankRuntimes } from './rank-runtimes.ts'
+export { type RankingDtype, rankingModel } from './ranking-model.ts'
 export type {
   CallOptions,
   InvokeOptions,
@@ -33,4 +34,6 @@ export type {
 } from './runtime.ts'
 export { runtimeNames } from './runtime.ts'
 export { RuntimeError, type RuntimeErrorCode, runtimeErrorCodes } from './runtime-error.ts'
+export { runtimeStamp } from './runtime-stamp.ts'
 export { startRuntime } from './start-runtime.ts'
+export type { WeightCache } from './weight-cache.ts'

@@ -1,19 +1,14 @@
 import type { TfliteDtype } from '@skerry/tflite'
-import {
-  describeStatus,
-  FileMappings,
-  type LiteRtLibrary,
-  nativeBytes,
-  openLiteRt,
-  type Pointer
-} from './litert-library.ts'
+import { readAccelerators } from './litert-accelerators.ts'
+import { describeStatus, type LiteRtLibrary, openLiteRt, type Pointer } from './litert-library.ts'
 import { releasePages } from './mapped-pages.ts'
 import { type ModelPlan, type ModelSource, reshaped, type SignaturePlan, type TensorPlan } from './model-plan.ts'
 import { type Backend, BackendError, type BackendModel, type BoundSignature, bindSignatures } from './serve-backend.ts'
+import { placeTensors, sharedFd } from './shared-tensors.ts'
+import { type MemoryBlock, TensorMemory } from './tensor-memory.ts'
+import { withWeightCache } from './weight-cache.ts'
 
 const cpuAccelerator = 1
-const lockForReading = 0
-const lockForWriting = 1
 const layoutBytes = 68
 
 // LiteRtElementType has TfLiteType's numbers, which are not those of the file's enum.
@@ -36,12 +31,18 @@ const elementTypes: Readonly<Partial<Record<TfliteDtype, number>>> = {
 export function createLiteRtBackend(libraryPath: string): Backend {
   const library = open(libraryPath)
   const environment = out<Pointer>((target) => library.createEnvironment(0, null, target), 'runtime-unavailable')
-  const mappings = new FileMappings()
+  const memory = new TensorMemory(sharedFd)
   return {
     version: '',
+    accelerators: readAccelerators(library, environment),
     dtypes: ['float32', 'int8', 'uint8', 'int16', 'int32', 'int64', 'bool'],
-    load: async (plan, source, threads) => new LiteRtModel(library, environment, plan, source, threads),
-    map: (fd, bytes) => mappings.map(fd, bytes)
+    load: async (plan, source, threads, weightCache) =>
+      withWeightCache(
+        weightCache,
+        (weightFile) => new LiteRtModel({ library, environment, memory }, plan, source, { threads, weightFile })
+      ),
+    // An inference makes nothing that waits for the end of a turn; what unloaded models leave can wait as long as this.
+    inferencesPerTurn: 100
   }
 }
 
@@ -54,14 +55,19 @@ function open(libraryPath: string): LiteRtLibrary {
   }
 }
 
-type BoundTensor = { buffer: Pointer; bytes: number; address: Pointer | null; view: Uint8Array }
+type CompileOptions = { threads: number; weightFile: string | undefined }
+
+type Runtime = { library: LiteRtLibrary; environment: Pointer; memory: TensorMemory }
+
+type BoundTensor = { buffer: Pointer; bytes: Uint8Array }
 
 class LiteRtModel implements BackendModel {
   readonly signatures: (BoundSignature | string)[]
   readonly #library: LiteRtLibrary
   readonly #release: (() => void)[] = []
 
-  constructor(library: LiteRtLibrary, environment: Pointer, plan: ModelPlan, source: ModelSource, threads: number) {
+  constructor(runtime: Runtime, plan: ModelPlan, source: ModelSource, options: CompileOptions) {
+    const { library, environment } = runtime
     this.#library = library
     try {
       const model = out<Pointer>((target) =>
@@ -70,16 +76,12 @@ class LiteRtModel implements BackendModel {
           : library.createModelFromBuffer(environment, source, source.length, target)
       )
       this.#release.push(() => destroyModel(library, model, source))
-      const compiled = this.#compile(environment, model, threads)
+      const compiled = this.#compile(environment, model, options)
       if (typeof source === 'string') releasePages(source)
       this.signatures = bindSignatures(
         plan,
         (signature) =>
-          new LiteRtSignature(
-            { library, environment, model, compiled, release: this.#release },
-            signature,
-            plan.resized
-          )
+          new LiteRtSignature({ ...runtime, model, compiled, release: this.#release }, signature, plan.resized)
       )
     } catch (error) {
       this.unload()
@@ -91,12 +93,14 @@ class LiteRtModel implements BackendModel {
     for (const release of this.#release.splice(0).reverse()) release()
   }
 
-  #compile(environment: Pointer, model: Pointer, threads: number): Pointer {
+  #compile(environment: Pointer, model: Pointer, { threads, weightFile }: CompileOptions): Pointer {
     const library = this.#library
     const options = out<Pointer>((target) => library.createOptions(target))
     try {
       check(library.setOptionsHardwareAccelerators(options, cpuAccelerator))
-      const payload = library.strdup(`num_threads = ${threads}\n`)
+      // A JSON string is a TOML one.
+      const cached = weightFile === undefined ? '' : `weight_cache_file_path = ${JSON.stringify(weightFile)}\n`
+      const payload = library.strdup(`num_threads = ${threads}\n${cached}`)
       const opaque = out<Pointer>((target) => library.createOpaqueOptions('xnnpack', payload, library.free, target))
       check(library.addOpaqueOptions(options, opaque))
       const compiled = out<Pointer>((target) => library.createCompiledModel(environment, model, options, target))
@@ -109,32 +113,23 @@ class LiteRtModel implements BackendModel {
 }
 
 /** What the signatures of a model share; `release` takes what must go before the model. */
-type CompiledModel = {
-  library: LiteRtLibrary
-  environment: Pointer
-  model: Pointer
-  compiled: Pointer
-  release: (() => void)[]
-}
+type CompiledModel = Runtime & { model: Pointer; compiled: Pointer; release: (() => void)[] }
 
 class LiteRtSignature implements BoundSignature {
   readonly outputs: readonly TensorPlan[]
+  readonly shared: boolean
   readonly #library: LiteRtLibrary
   readonly #release: (() => void)[]
   readonly #compiled: Pointer
   readonly #index: number
-  /** In the plan's order. */
-  readonly #inputs: BoundTensor[]
-  readonly #results: BoundTensor[]
+  /** Memory of the tensors, in the plan's order. */
+  readonly #inputs: Uint8Array[]
+  readonly #results: Uint8Array[]
   /** Buffers in the order that the runtime counts in. */
   readonly #inputList: BigUint64Array
   readonly #outputList: BigUint64Array
 
-  constructor(
-    { library, environment, model, compiled, release }: CompiledModel,
-    plan: SignaturePlan,
-    resized: boolean
-  ) {
+  constructor({ library, memory, model, compiled, release }: CompiledModel, plan: SignaturePlan, resized: boolean) {
     this.#library = library
     this.#release = release
     this.#compiled = compiled
@@ -151,33 +146,35 @@ class LiteRtSignature implements BoundSignature {
     this.outputs = resized
       ? plan.outputs.map((tensor) => inLayout(tensor, layouts.subarray(layoutBytes * outputs.indexOf(tensor.name))))
       : plan.outputs
-    this.#inputs = plan.inputs.map((tensor) => {
-      const at = inputs.indexOf(tensor.name)
-      return this.#createBuffer(
-        environment,
-        tensor,
-        out<Pointer>((target) => library.getInputRequirements(compiled, index, at, target))
-      )
+    const places = placeTensors(
+      plan.inputs.map((tensor) => tensor.bytes),
+      this.outputs.map((tensor) => tensor.bytes)
+    )
+    const block = memory.block(places.bytes)
+    release.push(() => block.release())
+    this.shared = block.shared
+    const given = plan.inputs.map((tensor, at) => {
+      const position = inputs.indexOf(tensor.name)
+      const required = out<Pointer>((target) => library.getInputRequirements(compiled, index, position, target))
+      return this.#createBuffer(tensor, required, block, places.inputs[at] ?? 0)
     })
-    this.#results = this.outputs.map((tensor) => {
-      const at = outputs.indexOf(tensor.name)
-      return this.#createBuffer(
-        environment,
-        tensor,
-        out<Pointer>((target) => library.getOutputRequirements(compiled, index, at, target))
-      )
+    const taken = this.outputs.map((tensor, at) => {
+      const position = outputs.indexOf(tensor.name)
+      const required = out<Pointer>((target) => library.getOutputRequirements(compiled, index, position, target))
+      return this.#createBuffer(tensor, required, block, places.outputs[at] ?? 0)
     })
-    this.#inputList = inRuntimeOrder(plan.inputs, this.#inputs, inputs)
-    this.#outputList = inRuntimeOrder(plan.outputs, this.#results, outputs)
+    this.#inputs = given.map(({ bytes }) => bytes)
+    this.#results = taken.map(({ bytes }) => bytes)
+    this.#inputList = inRuntimeOrder(plan.inputs, given, inputs)
+    this.#outputList = inRuntimeOrder(plan.outputs, taken, outputs)
     if (resized) this.#checkSizes()
   }
 
   inputs(): Uint8Array[] {
-    return this.#inputs.map((tensor) => this.#lock(tensor, lockForWriting))
+    return this.#inputs
   }
 
   run(): { inferenceMs: number; outputs: Uint8Array[] } {
-    for (const tensor of this.#inputs) check(this.#library.unlockTensorBuffer(tensor.buffer), 'inference-failed')
     const started = performance.now()
     const status = this.#library.runCompiledModel(
       this.#compiled,
@@ -189,13 +186,7 @@ class LiteRtSignature implements BoundSignature {
     )
     const inferenceMs = performance.now() - started
     check(status, 'inference-failed')
-    const outputs = this.#results.map((tensor) => {
-      const view = this.#lock(tensor, lockForReading)
-      // The memory is the process's own and stays as it is until the next run; only the runtime must not think it held.
-      check(this.#library.unlockTensorBuffer(tensor.buffer), 'inference-failed')
-      return view
-    })
-    return { inferenceMs, outputs }
+    return { inferenceMs, outputs: this.#results }
   }
 
   /** An output whose shape follows from a computed one gets its size only in a run, and LiteRT then has no room for it. */
@@ -233,26 +224,19 @@ class LiteRtSignature implements BoundSignature {
     throw new BackendError('model-refused', `LiteRT finds no signature ${plan.key} in the model.`)
   }
 
-  #createBuffer(environment: Pointer, tensor: TensorPlan, requirements: Pointer): BoundTensor {
+  /** A buffer over memory of ours, on which the runtime works as it is: both begin at a multiple of 64 bytes. */
+  #createBuffer(tensor: TensorPlan, requirements: Pointer, block: MemoryBlock, offset: number): BoundTensor {
     const library = this.#library
-    const type = rankedTensorType(tensor)
-    const buffer = out<Pointer>((target) => library.createTensorBuffer(environment, type, requirements, target))
-    this.#release.push(() => library.destroyTensorBuffer(buffer))
-    const size = outNumber((target) => library.getTensorBufferSize(buffer, target))
-    if (size < tensor.bytes) {
+    const required = outNumber((target) => library.getRequiredBytes(requirements, target))
+    if (required < tensor.bytes) {
       const expected = `${tensor.bytes} bytes of ${tensor.name}`
-      throw new BackendError('model-refused', `LiteRT keeps ${size} bytes where the file says ${expected}.`)
+      throw new BackendError('model-refused', `LiteRT asks for ${required} bytes where the file says ${expected}.`)
     }
-    return { buffer, bytes: tensor.bytes, address: null, view: new Uint8Array(0) }
-  }
-
-  #lock(tensor: BoundTensor, mode: number): Uint8Array {
-    const address = out<Pointer>((target) => this.#library.lockTensorBuffer(tensor.buffer, target, mode))
-    if (address !== tensor.address) {
-      tensor.address = address
-      tensor.view = nativeBytes(address, tensor.bytes)
-    }
-    return tensor.view
+    const address = block.address + BigInt(offset)
+    const type = rankedTensorType(tensor)
+    const buffer = out<Pointer>((target) => library.createTensorBuffer(type, address, tensor.bytes, null, target))
+    this.#release.push(() => library.destroyTensorBuffer(buffer))
+    return { buffer, bytes: block.bytes.subarray(offset, offset + tensor.bytes) }
   }
 }
 

@@ -14,6 +14,9 @@ type Size = number
 
 export type LiteRtLibrary = {
   createEnvironment(optionCount: number, options: null, environment: OutPointer): number
+  getNumAccelerators(environment: Pointer, count: OutNumber): number
+  getAccelerator(environment: Pointer, index: number, accelerator: OutPointer): number
+  getAcceleratorHardwareSupport(accelerator: Pointer, hardware: OutNumber): number
   createModelFromFile(environment: Pointer, path: string, model: OutPointer): number
   createModelFromBuffer(environment: Pointer, bytes: Uint8Array, length: Size, model: OutPointer): number
   destroyModel(model: Pointer): void
@@ -35,11 +38,10 @@ export type LiteRtLibrary = {
   getOutputRequirements(compiled: Pointer, signature: Size, index: Size, requirements: OutPointer): number
   getOutputLayouts(compiled: Pointer, signature: Size, count: Size, layouts: Uint8Array, allocate: boolean): number
   resizeInput(compiled: Pointer, signature: Size, index: Size, shape: Int32Array, rank: Size): number
-  createTensorBuffer(environment: Pointer, type: Uint8Array, requirements: Pointer, buffer: OutPointer): number
-  getTensorBufferSize(buffer: Pointer, bytes: OutNumber): number
+  /** The memory stays its owner's, who is told nothing by a destructor of null. */
+  createTensorBuffer(type: Uint8Array, memory: Pointer, bytes: Size, destructor: null, buffer: OutPointer): number
+  getRequiredBytes(requirements: Pointer, bytes: OutNumber): number
   destroyTensorBuffer(buffer: Pointer): void
-  lockTensorBuffer(buffer: Pointer, address: OutPointer, mode: number): number
-  unlockTensorBuffer(buffer: Pointer): number
   runCompiledModel(
     compiled: Pointer,
     signature: Size,
@@ -56,6 +58,9 @@ export type LiteRtLibrary = {
 
 const declarations: Readonly<Record<Exclude<keyof LiteRtLibrary, 'strdup' | 'free'>, string>> = {
   createEnvironment: 'int LiteRtCreateEnvironment(int count, void *options, _Out_ void **environment)',
+  getNumAccelerators: 'int LiteRtGetNumAccelerators(void *environment, _Out_ int *count)',
+  getAccelerator: 'int LiteRtGetAccelerator(void *environment, int index, _Out_ void **accelerator)',
+  getAcceleratorHardwareSupport: 'int LiteRtGetAcceleratorHardwareSupport(void *accelerator, _Out_ int *hardware)',
   createModelFromFile: 'int LiteRtCreateModelFromFile(void *environment, const char *path, _Out_ void **model)',
   createModelFromBuffer:
     'int LiteRtCreateModelFromBuffer(void *environment, void *bytes, size_t length, _Out_ void **model)',
@@ -85,11 +90,9 @@ const declarations: Readonly<Record<Exclude<keyof LiteRtLibrary, 'strdup' | 'fre
   resizeInput:
     'int LiteRtCompiledModelResizeInputTensor(void *compiled, size_t signature, size_t index, void *shape, size_t rank)',
   createTensorBuffer:
-    'int LiteRtCreateManagedTensorBufferFromRequirements(void *environment, void *type, void *r, _Out_ void **buffer)',
-  getTensorBufferSize: 'int LiteRtGetTensorBufferSize(void *buffer, _Out_ size_t *bytes)',
+    'int LiteRtCreateTensorBufferFromHostMemory(void *type, void *memory, size_t n, void *destructor, _Out_ void **buffer)',
+  getRequiredBytes: 'int LiteRtGetTensorBufferRequirementsBufferSize(void *requirements, _Out_ size_t *bytes)',
   destroyTensorBuffer: 'void LiteRtDestroyTensorBuffer(void *buffer)',
-  lockTensorBuffer: 'int LiteRtLockTensorBuffer(void *buffer, _Out_ void **address, int mode)',
-  unlockTensorBuffer: 'int LiteRtUnlockTensorBuffer(void *buffer)',
   runCompiledModel:
     'int LiteRtRunCompiledModel(void *compiled, size_t signature, size_t ni, void *inputs, size_t no, void *outputs)'
 }
@@ -106,36 +109,6 @@ export function openLiteRt(path: string): LiteRtLibrary {
     strdup: own.func('void *strdup(const char *text)') as unknown as LiteRtLibrary['strdup'],
     free: own.func('void *dlsym(void *handle, const char *name)')(null, 'free') as Pointer
   }
-}
-
-const protReadWrite = 3
-const mapShared = 1
-const mapFailed = 0xffff_ffff_ffff_ffffn
-
-/** Maps files into memory, each as far as it was asked for so far. */
-export class FileMappings {
-  readonly #mmap = koffi
-    .load(null)
-    .func('void *mmap(void *address, size_t length, int protection, int flags, int fd, long offset)')
-  readonly #mapped = new Map<number, Uint8Array>()
-
-  /** The first bytes of the file. The file must not become shorter. */
-  map(fd: number, bytes: number): Uint8Array {
-    const known = this.#mapped.get(fd)
-    if (known !== undefined && known.length >= bytes) return known
-    const address = this.#mmap(null, bytes, protReadWrite, mapShared, fd, 0) as Pointer | null
-    if (address === null || BigInt.asUintN(64, address) === mapFailed)
-      throw new Error(`${bytes} bytes cannot be mapped`)
-    // An older, shorter mapping stays: there are as many as models with ever larger tensors.
-    const view = nativeBytes(address, bytes)
-    this.#mapped.set(fd, view)
-    return view
-  }
-}
-
-/** The memory at `address` as bytes; valid as long as that memory is. */
-export function nativeBytes(address: Pointer, length: number): Uint8Array {
-  return new Uint8Array(koffi.view(address, length))
 }
 
 const statusWords: Readonly<Record<number, string>> = {

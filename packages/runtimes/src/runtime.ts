@@ -1,13 +1,18 @@
 import type { TensorSpec } from '@skerry/tflite'
 import type { Machine } from './litert-acceptance.ts'
 import type { InputShapes, ModelSource } from './model-plan.ts'
+import type { WeightCache } from './weight-cache.ts'
 
 export const runtimeNames = ['litert', 'tfjs-tflite', 'tfjs-tflite-node'] as const
 
 export type RuntimeName = (typeof runtimeNames)[number]
 
-/** `version` is the npm package's for TensorFlow.js's runtimes and the ai-edge-litert wheel's for litert. */
-export type RuntimeInfo = { name: RuntimeName; version: string }
+/**
+ * `version` is the npm package's for TensorFlow.js's runtimes and the ai-edge-litert wheel's for litert. `accelerators`
+ * is what LiteRT found to run models on: `cpu`, and `gpu` or `npu` where there is one and the library for it. Models run
+ * on the CPU whatever it says.
+ */
+export type RuntimeInfo = { name: RuntimeName; version: string; accelerators?: readonly string[] }
 
 /**
  * What a loaded model takes and gives. Names are the signature's names; where the file has no signature, the tensors'
@@ -43,6 +48,8 @@ export type LoadOptions = CallOptions & {
   threads?: number
   /** New shapes of inputs of the default signature, where they have dynamic dimensions. */
   shapes?: InputShapes
+  /** `litert` only: keeps the weights as XNNPACK packs them, for the next load. */
+  weightCache?: WeightCache
 }
 
 export type InvokeResult = { outputs: Map<string, Uint8Array>; inferenceMs: number }

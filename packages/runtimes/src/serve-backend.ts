@@ -1,17 +1,24 @@
-/* The child's side: one blocking loop. It reads tensors straight into the runtime's memory and writes them from there. */
+/*
+ * The child's side: one blocking loop. It reads tensors straight into the runtime's memory and writes them from there.
+ * After some milliseconds of kernels nothing of this process is in the processor's caches any more, so that an inference
+ * costs by how much code and memory it comes past, not by how often: few calls, no allocation, nothing to parse.
+ */
 import { readSync, writeSync, writevSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import type { TfliteDtype } from '@skerry/tflite'
-import { channelFd, encodeHeader, maxHeaderBytes, type Reply, type Request, readyId, stderrMarker } from './frame.ts'
+import { channelFd, encodeHeader, Head, headBytes, type Reply, type Request, readyId, stderrMarker } from './frame.ts'
 import type { ModelPlan, ModelSource, SignaturePlan, TensorPlan } from './model-plan.ts'
 import type { RuntimeErrorCode } from './runtime-error.ts'
 import { selfTest } from './self-test.ts'
-import { sharedFd, sharedLayout, worthSharing } from './shared-tensors.ts'
+import { leastSharedBytes, worthSharing } from './shared-tensors.ts'
+import type { WeightCache } from './weight-cache.ts'
 
 /** One signature of a model inside a runtime. Memory is lent: valid until the next call. */
 export interface BoundSignature {
   /** What the outputs are, in the plan's order; other than planned only for a resized model. */
   readonly outputs: readonly TensorPlan[]
+  /** Whether the memory of its tensors is shared with the parent, at the places that `placeTensors` gives. */
+  readonly shared?: boolean
   /** Memory that takes the inputs' bytes, in the plan's order. */
   inputs(): Uint8Array[]
   /** Runs the model on what was written there; returns milliseconds and the outputs' bytes in the plan's order. */
@@ -42,12 +49,14 @@ export function bindSignatures(
 export interface Backend {
   /** Empty when the runtime does not tell. */
   readonly version: string
+  /** What the runtime can run models on, where it tells. Here all run on the CPU. */
+  readonly accelerators?: readonly string[]
   /** Bytes given stay as they are, for the backend to keep. */
-  load(plan: ModelPlan, source: ModelSource, threads: number): Promise<BackendModel>
+  load(plan: ModelPlan, source: ModelSource, threads: number, weightCache?: WeightCache): Promise<BackendModel>
   /** Element types that it carries, whose answers are checked at start. */
   readonly dtypes: readonly TfliteDtype[]
-  /** Maps the first bytes of a file; absent where the runtime shares no memory with the parent. */
-  map?(fd: number, bytes: number): Uint8Array
+  /** How many inferences may pass before the event loop takes a turn, on which what an inference leaves is cleared away. */
+  readonly inferencesPerTurn: number
 }
 
 /** An error that leaves the runtime usable. Any other error ends the process. */
@@ -67,130 +76,164 @@ export class BackendError extends Error {
  * @throws Error when the runtime answers a model of our own wrongly.
  */
 export async function serveBackend(backend: Backend): Promise<never> {
-  const models = new Map<string, BackendModel>()
+  const models = new Map<number, ServedModel>()
+  const channel = new Channel()
   await selfTest(backend)
-  writeFrame({ id: readyId, parts: [], ok: true, version: backend.version }, [])
-  for (;;) {
-    // Blocking calls alone would never end the event loop's turn, and what waits for its end would pile up: models that
-    // were unloaded too, so that each call has a turn of its own.
-    await setImmediate()
-    const request = readHeader()
+  const accelerators = backend.accelerators === undefined ? {} : { accelerators: backend.accelerators }
+  channel.write({ id: readyId, parts: [], ok: true, version: backend.version, ...accelerators })
+  for (let inferences = 0; ; ) {
+    const { head } = channel
+    channel.readHead()
+    const { id, headerLength } = head
     try {
-      const { reply, parts } = await answer(request, models, backend)
-      writeFrame(reply, parts)
+      if (headerLength === 0) {
+        infer(channel, loaded(models, head.model).signatures[head.signature])
+        inferences += 1
+      } else {
+        const request = channel.readHeader(headerLength)
+        channel.write(await answer(request, models, backend, channel))
+        inferences = backend.inferencesPerTurn
+      }
     } catch (error) {
       if (!(error instanceof BackendError)) throw error
-      writeSync(2, `\n${stderrMarker(request.id)}\n`)
-      writeFrame({ id: request.id, parts: [], ok: false, code: error.code, message: error.message }, [])
+      writeSync(2, `\n${stderrMarker(id)}\n`)
+      channel.write({ id, parts: [], ok: false, code: error.code, message: error.message })
     }
+    if (inferences < backend.inferencesPerTurn) continue
+    // Blocking calls alone would never end the event loop's turn, and what waits for its end would pile up: models that
+    // were unloaded too. Not before each answer, though: the parent would wait for it.
+    await setImmediate()
+    inferences = 0
   }
+}
+
+type ServedSignature = {
+  signature: BoundSignature
+  /** Tensors that the channel carries; the others stand in shared memory. */
+  inputs: readonly Uint8Array[]
+  carriesOutputs: boolean
+}
+
+type ServedModel = { model: BackendModel; signatures: (ServedSignature | undefined)[] }
+
+function serve(model: BackendModel): ServedModel {
+  const signatures = model.signatures.map((signature) => {
+    if (typeof signature === 'string') return undefined
+    const shares = (lengths: number[]): boolean => signature.shared === true && worthSharing(lengths)
+    const inputs = signature.inputs()
+    return {
+      signature,
+      inputs: shares(inputs.map((input) => input.length)) ? [] : inputs,
+      carriesOutputs: !shares(signature.outputs.map((output) => output.bytes))
+    }
+  })
+  return { model, signatures }
+}
+
+function infer(channel: Channel, served: ServedSignature | undefined): void {
+  // The parent knows which signatures there are.
+  if (served === undefined) throw new Error('no such signature')
+  for (const input of served.inputs) channel.readInto(input)
+  const { inferenceMs, outputs } = served.signature.run()
+  channel.writeAnswer(inferenceMs, served.carriesOutputs ? outputs : [])
 }
 
 async function answer(
   request: Request,
-  models: Map<string, BackendModel>,
-  backend: Backend
-): Promise<{ reply: Reply; parts: Uint8Array[] }> {
+  models: Map<number, ServedModel>,
+  backend: Backend,
+  channel: Channel
+): Promise<Reply> {
   const done: { id: number; parts: number[]; ok: true } = { id: request.id, parts: [], ok: true }
   switch (request.op) {
     case 'load': {
       const started = performance.now()
-      const source = request.path ?? readPart(request.parts[0] ?? 0)
-      const model = await backend.load(request.plan, source, request.threads)
+      const source = request.path ?? channel.readPart(request.parts[0] ?? 0)
+      const model = await backend.load(request.plan, source, request.threads, request.weightCache)
       const loadMs = performance.now() - started
       // A resized model takes the place of what it was.
-      models.get(request.modelId)?.unload()
-      models.set(request.modelId, model)
+      models.get(request.model)?.model.unload()
+      models.set(request.model, serve(model))
       const signatures = model.signatures.map((each) =>
-        typeof each === 'string' ? { refused: each } : { outputs: each.outputs.map((output) => output.shape) }
+        typeof each === 'string'
+          ? { refused: each }
+          : { outputs: each.outputs.map((output) => output.shape), shared: each.shared === true }
       )
-      return { reply: { ...done, loadMs, signatures }, parts: [] }
+      return { ...done, loadMs, signatures }
     }
     case 'unload':
-      loaded(models, request.modelId).unload()
-      models.delete(request.modelId)
-      return { reply: done, parts: [] }
+      loaded(models, request.model).model.unload()
+      models.delete(request.model)
+      return done
     case 'stats':
-      return {
-        reply: { ...done, rssBytes: process.memoryUsage.rss(), peakRssBytes: process.resourceUsage().maxRSS * 1024 },
-        parts: []
-      }
-    case 'invoke': {
-      const model = loaded(models, request.modelId).signatures[request.signature]
-      // The parent knows which signatures there are.
-      if (model === undefined || typeof model === 'string') throw new Error('no such signature')
-      const inputs = model.inputs()
-      // The parent checked names and sizes; a mismatch here would leave the channel out of step.
-      if (inputs.some((input, index) => input.length !== request.parts[index])) throw new Error('input sizes differ')
-      if (request.shared === true) takeShared(backend, inputs)
-      else for (const input of inputs) readInto(input)
-      const { inferenceMs, outputs } = model.run()
-      const reply = { ...done, parts: outputs.map((output) => output.length), inferenceMs }
-      if (!worthSharing(reply.parts, request.capacity)) return { reply, parts: outputs }
-      giveShared(backend, outputs)
-      return { reply: { ...reply, shared: true }, parts: [] }
-    }
+      return { ...done, rssBytes: process.memoryUsage.rss(), peakRssBytes: process.resourceUsage().maxRSS * 1024 }
   }
 }
 
-function takeShared(backend: Backend, inputs: Uint8Array[]): void {
-  const places = sharedPlaces(backend, inputs)
-  for (const [index, input] of inputs.entries()) input.set(places[index] ?? [])
-}
-
-function giveShared(backend: Backend, outputs: Uint8Array[]): void {
-  const places = sharedPlaces(backend, outputs)
-  for (const [index, output] of outputs.entries()) places[index]?.set(output)
-}
-
-function sharedPlaces(backend: Backend, tensors: Uint8Array[]): Uint8Array[] {
-  const { offsets, bytes } = sharedLayout(tensors.map((tensor) => tensor.length))
-  const mapped = backend.map?.(sharedFd, bytes)
-  if (mapped === undefined) throw new Error('this runtime shares no memory')
-  return tensors.map((tensor, index) => {
-    const offset = offsets[index] ?? 0
-    return mapped.subarray(offset, offset + tensor.length)
-  })
-}
-
-function loaded(models: Map<string, BackendModel>, modelId: string): BackendModel {
-  const model = models.get(modelId)
-  if (model === undefined) throw new Error(`model ${modelId} is not loaded`)
+function loaded(models: Map<number, ServedModel>, number: number): ServedModel {
+  const model = models.get(number)
+  if (model === undefined) throw new Error(`model ${number} is not loaded`)
   return model
 }
 
-function readHeader(): Request {
-  const prefix = Buffer.alloc(4)
-  readInto(prefix)
-  const length = prefix.readUInt32LE(0)
-  if (length > maxHeaderBytes) throw new Error(`a header of ${length} bytes`)
-  const json = Buffer.alloc(length)
-  readInto(json)
-  return JSON.parse(json.toString()) as Request
-}
+/** The socket to the parent, by calls that wait. */
+class Channel {
+  /** A frame that is written by one plain call: a head, and after it what is small. */
+  readonly #frame = Buffer.from(new ArrayBuffer(headBytes + leastSharedBytes))
+  /** Of the request in hand; of its answer, once that is written. */
+  readonly head = new Head(this.#frame.buffer)
 
-function readPart(length: number): Uint8Array {
-  const bytes = Buffer.allocUnsafeSlow(length)
-  readInto(bytes)
-  return bytes
-}
-
-function readInto(target: Uint8Array): void {
-  let filled = 0
-  while (filled < target.length) {
-    const count = readSync(channelFd, target, filled, target.length - filled, null)
-    if (count === 0) exitWithoutDestructors(0)
-    filled += count
+  readHead(): void {
+    this.readInto(this.head.bytes)
   }
-}
 
-function writeFrame(reply: Reply, parts: Uint8Array[]): void {
-  const buffers = [encodeHeader(reply), ...parts]
-  // At once, so that the parent wakes up once.
-  let written = writevSync(channelFd, buffers)
-  for (const bytes of buffers) {
-    while (written < bytes.length) written += writeSync(channelFd, bytes, written, bytes.length - written)
-    written -= bytes.length
+  readHeader(length: number): Request {
+    return JSON.parse(this.readPart(length).toString()) as Request
+  }
+
+  readPart(length: number): Buffer {
+    const bytes = Buffer.allocUnsafeSlow(length)
+    this.readInto(bytes)
+    return bytes
+  }
+
+  readInto(target: Uint8Array): void {
+    for (let filled = 0; filled < target.length; ) {
+      const count = readSync(channelFd, target, filled, target.length - filled, null)
+      if (count === 0) exitWithoutDestructors(0)
+      filled += count
+    }
+  }
+
+  write(reply: Reply): void {
+    this.#write([encodeHeader(reply)])
+  }
+
+  /** The answer to the inference that the head asked for. */
+  writeAnswer(inferenceMs: number, outputs: readonly Uint8Array[]): void {
+    this.head.setAnswer(this.head.id, inferenceMs)
+    let end = headBytes
+    for (const output of outputs) end += output.length
+    if (end > this.#frame.length) {
+      this.#write([this.head.bytes, ...outputs])
+      return
+    }
+    let at = headBytes
+    for (const output of outputs) {
+      this.#frame.set(output, at)
+      at += output.length
+    }
+    const written = writeSync(channelFd, this.#frame, 0, end)
+    if (written < end) this.#write([this.#frame.subarray(written, end)])
+  }
+
+  #write(buffers: Uint8Array[]): void {
+    // At once, so that the parent wakes up once.
+    let written = writevSync(channelFd, buffers)
+    for (const bytes of buffers) {
+      while (written < bytes.length) written += writeSync(channelFd, bytes, written, bytes.length - written)
+      written -= bytes.length
+    }
   }
 }
 

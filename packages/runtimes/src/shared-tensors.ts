@@ -4,35 +4,39 @@ import { closeSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs'
 export const sharedFd = 4
 
 const alignment = 64
-// Below this a socket is as quick.
-const leastBytes = 16 * 1024
-const zeros = new Uint8Array(64 * 1024)
+/** Kernels that work on many elements at once may read as far past a tensor's end; what they find there does not matter. */
+const overrunBytes = 128
+/** Below this a socket is as quick. */
+export const leastSharedBytes = 16 * 1024
 
-/** Where each tensor begins in the file, and where the last one ends. */
-export function sharedLayout(lengths: readonly number[]): { offsets: number[]; bytes: number } {
+/** Where each tensor of a signature begins in its memory, and how much memory that is. */
+export type TensorPlaces = { inputs: number[]; outputs: number[]; bytes: number }
+
+/** Both sides count it for themselves. Inputs and outputs stand side by side: a model reads the ones while it writes the others. */
+export function placeTensors(inputLengths: readonly number[], outputLengths: readonly number[]): TensorPlaces {
   let bytes = 0
-  const offsets = lengths.map((length) => {
+  const place = (length: number): number => {
     const offset = bytes
     bytes += Math.ceil(length / alignment) * alignment
     return offset
-  })
-  return { offsets, bytes }
+  }
+  const [inputs, outputs] = [inputLengths.map(place), outputLengths.map(place)]
+  return { inputs, outputs, bytes: bytes + overrunBytes }
 }
 
-/** Whether tensors of these lengths should go through shared memory that has room for `capacity` bytes. */
-export function worthSharing(lengths: readonly number[], capacity: number): boolean {
-  const { bytes } = sharedLayout(lengths)
-  return bytes >= leastBytes && bytes <= capacity
+/** Whether tensors of these lengths, all inputs or all outputs of a signature in shared memory, cross by it. */
+export function worthSharing(lengths: readonly number[]): boolean {
+  return lengths.reduce((sum, length) => sum + length, 0) >= leastSharedBytes
 }
 
 /**
- * Memory through which a call's tensors cross: a nameless file in a file system that is memory, written and read here,
- * mapped in the child. Inputs stand from its beginning; once the child has taken them, outputs do. Through a socket,
- * tensors cross in pieces of its buffer, with a change of process for each.
+ * Memory through which a call's tensors cross: a nameless file in a file system that is memory. It is written and read
+ * here; the child gives it its size and maps it, and its runtime works on that memory itself. All models use it from its
+ * beginning, one call after another. Through a socket, tensors cross in pieces of its buffer, with a change of process
+ * for each.
  */
 export class SharedTensors {
   readonly fd: number
-  #capacity = 0
 
   /** Undefined where there is no such file system. */
   static create(pid: number, unique: string): SharedTensors | undefined {
@@ -50,37 +54,15 @@ export class SharedTensors {
     this.fd = fd
   }
 
-  /**
-   * Makes room for tensors of these lengths, if the file system has it. Zeros are really written: a child that touched
-   * a page which is not there yet, and cannot be had, would be killed.
-   */
-  reserve(lengths: readonly number[]): void {
-    const { bytes } = sharedLayout(lengths)
-    try {
-      while (this.#capacity < bytes) {
-        const piece = zeros.subarray(0, Math.min(zeros.length, bytes - this.#capacity))
-        this.#capacity += writeSync(this.fd, piece, 0, piece.length, this.#capacity)
-      }
-    } catch {
-      // Full: what does not fit takes the socket.
-      return
-    }
-  }
-
-  get capacity(): number {
-    return this.#capacity
-  }
-
-  write(tensors: readonly Uint8Array[]): void {
-    const { offsets } = sharedLayout(tensors.map((tensor) => tensor.byteLength))
+  write(tensors: readonly Uint8Array[], offsets: readonly number[]): void {
     for (const [index, tensor] of tensors.entries()) {
       const written = writeSync(this.fd, tensor, 0, tensor.byteLength, offsets[index])
       if (written !== tensor.byteLength) throw new Error(`${written} of ${tensor.byteLength} bytes written`)
     }
   }
 
-  read(lengths: readonly number[]): Uint8Array[] {
-    const { offsets } = sharedLayout(lengths)
+  /** Copies, which stay what they are when the next call comes. */
+  read(lengths: readonly number[], offsets: readonly number[]): Uint8Array[] {
     return lengths.map((length, index) => {
       const tensor = Buffer.allocUnsafeSlow(length)
       const count = readSync(this.fd, tensor, 0, length, offsets[index] ?? 0)

@@ -35,6 +35,7 @@ export function createTfjsTfliteBackend(): Backend {
   return {
     version,
     dtypes: ['float32', 'int8', 'uint8', 'int16', 'int32', 'bool'],
+    inferencesPerTurn: 1,
     load: async (plan, source) => {
       const file = typeof source === 'string' ? readFileSync(source) : source
       const bytes = file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength) as ArrayBuffer

@@ -49,6 +49,7 @@ export function createTfjsTfliteNodeBackend(): Backend {
   return {
     version,
     dtypes: ['float32', 'int8', 'uint8', 'int16', 'int32', 'int64', 'bool'],
+    inferencesPerTurn: 1,
     load: async (plan, source, threads) => {
       checkPlan(plan)
       const file = typeof source === 'string' ? readFileSync(source) : source

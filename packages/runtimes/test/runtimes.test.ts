@@ -70,7 +70,7 @@ for (const name of runtimeNames) {
         'tfjs-tflite': '0.0.1-alpha.10',
         'tfjs-tflite-node': '0.0.2'
       }
-      expect(runtime.info).toEqual({ name, version: versions[name] })
+      expect(runtime.info).toMatchObject({ name, version: versions[name] })
       expect(alive(runtime.pid)).toBe(true)
     })
 

@@ -8,6 +8,7 @@ import { type Backend, BackendError } from '../src/serve-backend.ts'
 function backendOf(broken: string, change: (expected: Uint8Array) => Uint8Array): Backend {
   return {
     version: '',
+    inferencesPerTurn: 1,
     dtypes: selfTestModels().map(({ dtype }) => dtype),
     load: async (_plan, source) => {
       const model = selfTestModels().find(({ file }) => Buffer.compare(file, Buffer.from(source)) === 0)

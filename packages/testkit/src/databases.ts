@@ -32,10 +32,19 @@ function urlOf(database: string): string {
 }
 
 async function asAdmin(statement: string): Promise<void> {
-  const client = new pg.Client({ connectionString: testUrl('databaseUrl') })
+  await rowsOf(testUrl('databaseUrl'), statement)
+}
+
+/** For what a test must see that no route shows. */
+export async function rowsOf<Row extends pg.QueryResultRow>(
+  databaseUrl: string,
+  statement: string,
+  values: readonly unknown[] = []
+): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
   try {
-    await client.query(statement)
+    return (await client.query<Row>(statement, [...values])).rows
   } finally {
     await client.end()
   }

@@ -1,5 +1,5 @@
 export { type ToolPaths, testUrl, toolPaths } from './config.ts'
-export { type FreshDatabase, freshDatabase } from './databases.ts'
+export { type FreshDatabase, freshDatabase, rowsOf } from './databases.ts'
 export { RoamingDevice, type RoamingDeviceOptions } from './roaming-device.ts'
 export { type FreshRedis, freshRedis, startTestPostgres, startTestValkey } from './services.ts'
 export { type Answer, SimulatedDevice, type SimulatedDeviceOptions } from './simulated-device.ts'

@@ -1,3 +1,4 @@
+import type { BenchmarkResult, RuntimeName } from '@skerry/contracts'
 import { type ModelSession, statistics, type TensorData } from '@skerry/runtimes'
 import { elementCount } from '@skerry/tflite'
 import type { Logger } from 'pino'
@@ -12,7 +13,15 @@ import { verify } from '../steps/verify.ts'
 import { datatypeOf, emptyArray } from '../tensor-values.ts'
 import type { JobExecutor } from './job-outcome.ts'
 
-export type BenchmarkDeps = StepDeps & { reconciler: Reconciler; now: () => number; log: Logger }
+export type BenchmarkDeps = StepDeps & {
+  reconciler: Reconciler
+  now: () => number
+  log: Logger
+  /** What stands in a result beside its times. */
+  detailsOf: (runtime: RuntimeName) => Pick<BenchmarkResult, 'runtimeVersion' | 'threads'>
+  /** The device need not measure this by itself any more. */
+  onMeasured: (result: BenchmarkResult) => Promise<void>
+}
 
 /**
  * Measures one artifact on one runtime: fetched, verified and proven like a placement, then `warmupRuns` and `runs`
@@ -46,24 +55,14 @@ export function benchmarkExecutor(deps: BenchmarkDeps): JobExecutor<'benchmark'>
       const { count: runs, ...steady } = statistics(runsMs)
       const warmup = statistics(warmupMs)
       const peakRssBytes = await deps.host.peakRssBytes(runtime)
-      return {
-        result: {
-          runtime,
-          timings: { deviceMs: deps.now() - receivedAtMs, inferenceMs: 0, quantizeMs: 0, dequantizeMs: 0 },
-          benchmark: {
-            artifact,
-            runtime,
-            runs,
-            initMs,
-            firstMs,
-            ...steady,
-            warmupRuns: warmup.count,
-            ...(warmup.count === 0 ? {} : { warmupAvgMs: warmup.avgMs }),
-            peakRssBytes
-          }
-        },
-        body: []
+      const benchmark: BenchmarkResult = {
+        ...{ artifact, runtime, ...deps.detailsOf(runtime), runs, initMs, firstMs, ...steady },
+        ...{ warmupRuns: warmup.count, ...(warmup.count === 0 ? {} : { warmupAvgMs: warmup.avgMs }) },
+        peakRssBytes
       }
+      await deps.onMeasured(benchmark)
+      const timings = { deviceMs: deps.now() - receivedAtMs, inferenceMs: 0, quantizeMs: 0, dequantizeMs: 0 }
+      return { result: { runtime, timings, benchmark }, body: [] }
     } finally {
       await deps.host.unload(unit.id).catch((error: unknown) => deps.log.warn({ error }, 'a model was not unloaded'))
       release()
@@ -71,7 +70,8 @@ export function benchmarkExecutor(deps: BenchmarkDeps): JobExecutor<'benchmark'>
   }
 }
 
-function emptyInputs(session: Pick<ModelSession, 'inputs'>): Map<string, TensorData> {
+/** Zeros, for a model without golden inputs. */
+export function emptyInputs(session: Pick<ModelSession, 'inputs'>): Map<string, TensorData> {
   return new Map(
     session.inputs.map(({ name, dtype, shape }) => [name, emptyArray(datatypeOf(dtype), elementCount(shape))])
   )

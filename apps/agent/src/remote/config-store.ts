@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { DeviceConfig, isA, Type } from '@skerry/contracts'
 import type { Logger } from 'pino'
 import { wordsOf } from '../agent-error.ts'
+import type { OnPoint } from '../agent-point.ts'
 import { writeFileAtomic } from '../atomic-file.ts'
 
 export type KeptConfig = { revision: number; config: DeviceConfig }
@@ -14,10 +15,12 @@ const NONE: KeptConfig = { revision: 0, config: {} }
 export class ConfigStore {
   readonly #path: string
   readonly #log: Logger
+  readonly #onPoint: OnPoint
 
-  constructor(dataDir: string, log: Logger) {
+  constructor(dataDir: string, log: Logger, onPoint: OnPoint) {
     this.#path = join(dataDir, 'remote-config.json')
     this.#log = log
+    this.#onPoint = onPoint
   }
 
   async load(): Promise<KeptConfig> {
@@ -34,8 +37,12 @@ export class ConfigStore {
 
   /** A disk that is full costs the setting at the next start without a network, not now. */
   async save(kept: KeptConfig): Promise<void> {
-    await writeFileAtomic(this.#path, `${JSON.stringify(kept, null, 2)}\n`, 0o600).catch((error: unknown) =>
+    const text = `${JSON.stringify(kept, null, 2)}\n`
+    try {
+      await writeFileAtomic(this.#path, text, 0o600, () => this.#onPoint('config-written'))
+      this.#onPoint('config-saved')
+    } catch (error) {
       this.#log.warn({ error: wordsOf(error) }, 'the configuration could not be kept for the next start')
-    )
+    }
   }
 }

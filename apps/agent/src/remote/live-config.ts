@@ -1,4 +1,11 @@
-import { type ConfigReport, DeviceConfig, isA, type RuntimeInfo, type RuntimeName } from '@skerry/contracts'
+import {
+  type ConfigReport,
+  DeviceConfig,
+  isA,
+  type RuntimeBenchmark,
+  type RuntimeInfo,
+  type RuntimeName
+} from '@skerry/contracts'
 import type { Logger } from 'pino'
 import { wordsOf } from '../agent-error.ts'
 import type { ConfigStore, KeptConfig } from './config-store.ts'
@@ -9,6 +16,7 @@ export type LiveConfigDeps = {
   store: ConfigStore
   /** The runtimes that start here of those wanted; throws when none does. Reads `threads` as they are by then. */
   probe: (wanted: 'auto' | RuntimeName) => Promise<RuntimeInfo[]>
+  benchmarkOf: (runtimes: readonly RuntimeInfo[]) => RuntimeBenchmark[]
   log: Logger
 }
 
@@ -48,6 +56,11 @@ export class LiveConfig {
   /** In order of preference. */
   get runtimes(): RuntimeInfo[] {
     return this.#runtimes
+  }
+
+  /** What they were measured to do, in the same order. */
+  get benchmark(): RuntimeBenchmark[] {
+    return this.#deps.benchmarkOf(this.#runtimes)
   }
 
   /** Throws `no-runtime` when no runtime that whoever started the agent allows runs here. */

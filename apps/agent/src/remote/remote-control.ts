@@ -13,6 +13,8 @@ export type RemoteFrame = Extract<SessionFrame, { type: 'config' | 'diagnose' }>
 export type RemoteControlDeps = Omit<Reconfigured, 'tellFacts'> & {
   live: LiveConfig
   fetchLibrary: (signal: AbortSignal) => Promise<FetchOutcome>
+  /** There is a library from the control plane, which may have a newer one by now. */
+  mayBeRenewed: () => boolean
   blobs: BlobClient
   hello: () => Promise<Hello>
   situation: (hello: Hello) => Promise<Situation>
@@ -38,7 +40,7 @@ export class RemoteControl {
     else this.#bundles = this.#bundles.then(() => this.#diagnose(frame.id))
   }
 
-  /** A device without LiteRT asks for it in each session until it has it. */
+  /** A device without LiteRT asks for it in each session until it has it, and after each start for a newer one. */
   onSession(): void {
     if (this.#wantsLiteRt())
       this.#library ??= this.#fetchLibrary().finally(() => {
@@ -47,11 +49,10 @@ export class RemoteControl {
   }
 
   #wantsLiteRt(): boolean {
-    const { live } = this.#deps
+    const { live, mayBeRenewed } = this.#deps
     const { runtime, slots } = live.config
-    return (
-      slots > 0 && (runtime === 'auto' || runtime === 'litert') && !live.runtimes.some(({ name }) => name === 'litert')
-    )
+    if (slots === 0 || (runtime !== 'auto' && runtime !== 'litert')) return false
+    return mayBeRenewed() || !live.runtimes.some(({ name }) => name === 'litert')
   }
 
   async #fetchLibrary(): Promise<void> {

@@ -1,13 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { RuntimeLibrary } from '@skerry/contracts'
 import { Histogram } from '@skerry/telemetry'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { placeSection, sectionOf } from '../../../../packages/model-zoo/src/markdown.ts'
 import type { AgentPoint } from '../../src/agent-point.ts'
 import { assignInference } from '../assignments.ts'
+import { liteRtLibrary } from '../running-agent.ts'
 import { CrashScene, model } from './crash-scene.ts'
 import { crashTable, type MatrixRow } from './crash-table.ts'
 import { diskState } from './disk-state.ts'
@@ -41,13 +44,99 @@ describe('an agent killed while it joins', () => {
     else {
       expect(await again.lastWords()).toMatch(/token is unknown, used up/)
       controlPlane.tokens.add('another')
-      scene.start(undefined, 'another')
+      scene.start(undefined, { token: 'another' })
       await controlPlane.session(1)
       next = 'says that its token is used up; with another one it joins as a new device'
     }
     expect(controlPlane.enrolled).toHaveLength(found.identity === 'whole' ? 1 : 2)
     expect((await diskState(dataDir)).identity).toBe('whole')
     matrix.push({ step: 'join', when, found: `identity: ${found.identity}`, next })
+  })
+})
+
+describe('an agent killed while it changes its key', () => {
+  it.each<[AgentPoint, string]>([
+    ['key-next-written', 'new key written, not yet under the name'],
+    ['key-next-saved', 'both keys kept, new one not yet offered'],
+    ['key-taken', 'the control plane took the new key'],
+    ['key-written', 'new key alone written, not yet under the name'],
+    ['key-saved', 'new key alone kept']
+  ])('at %s connects, and has one key in the end', async (point, when) => {
+    const { controlPlane, dataDir } = scene
+    const agent = scene.start(point)
+    await controlPlane.session(1)
+    controlPlane.send({ type: 'rotate-key' })
+    const found = await scene.killedAtPoint(agent)
+    const old = controlPlane.enrolled[0]?.publicKey
+    const keys = found.keys.map((key) => (key === old ? 'old' : 'new')).join(' and ')
+    const rotated = controlPlane.rotated.length
+    await scene.restart()
+    let next = 'connects with the new key'
+    if (keys === 'old') {
+      next = 'connects with the old key; the wish is forgotten'
+      await controlPlane.frame('heartbeat', (_, { session }) => session > 1)
+      expect(controlPlane.rotated).toEqual([])
+      controlPlane.send({ type: 'rotate-key' })
+    } else if (rotated === 0) next = 'connects with the old key, and has the new one taken'
+    else if (controlPlane.unproven > 0) next = 'is refused with the old key, and connects with the new one'
+    await expect.poll(() => controlPlane.rotated.length).toBe(1)
+    const [taken] = controlPlane.rotated
+    if (found.keys.length === 2) expect(found.keys[1]).toBe(taken?.publicKey)
+    await expect.poll(async () => (await diskState(dataDir)).keys).toEqual([taken?.publicKey])
+    expect((await diskState(dataDir)).identity).toBe('whole')
+    const unfinished = found.identity === 'temporary' ? ', a temporary file' : ''
+    matrix.push({ step: 'key', when, found: `keys: ${keys}${unfinished}`, next })
+  })
+})
+
+describe('an agent killed while it is configured', () => {
+  it.each<[AgentPoint, string]>([
+    ['config-written', 'settings written, not yet under their name'],
+    ['config-saved', 'settings kept, not yet answered']
+  ])('at %s has all of it or none, and answers what it is sent again', async (point, when) => {
+    const { controlPlane, dataDir } = scene
+    const agent = scene.start(point)
+    await controlPlane.session(1)
+    controlPlane.send({ type: 'config', revision: 1, config: { slots: 2 } })
+    const found = await scene.killedAtPoint(agent)
+    const session = await scene.restart()
+    const { frame } = await controlPlane.frame('hello', (_, received) => received.session === session)
+    expect(frame.slots.infer).toBe(found.config === 'whole' ? 2 : 1)
+    controlPlane.send({ type: 'config', revision: 1, config: { slots: 2 } })
+    const { applied } = (await controlPlane.frame('config-report', ({ revision }) => revision === 1)).frame
+    expect(applied.slots).toBe(2)
+    await expect.poll(async () => (await diskState(dataDir)).config).toBe('whole')
+    const start = found.config === 'whole' ? 'starts with them' : 'starts without them'
+    const next = `${start}; the control plane sends them again`
+    matrix.push({ step: 'configure', when, found: `settings: ${found.config}`, next })
+  })
+})
+
+describe.skipIf(liteRtLibrary === undefined)('an agent killed while it fetches a library', () => {
+  it.each<[AgentPoint, string]>([
+    ['fetch-piece', 'in the middle of the file'],
+    ['library-fetched', 'file kept, not yet tried'],
+    ['library-written', 'its statement written, not yet under its name'],
+    ['library-saved', 'file and statement kept']
+  ])('at %s has a part or the whole, and runs it after its restart', async (point, when) => {
+    const { controlPlane, dataDir } = scene
+    const { sha256 } = offerLibrary()
+    const found = await scene.killedAtPoint(scene.start(point, { runtime: 'auto' }))
+    const partBytes = found.library === 'part' ? (await stat(join(dataDir, 'libraries', `${sha256}.part`))).size : 0
+    controlPlane.blobRequests.length = 0
+    await scene.restart()
+    const hasLiteRt = ({ facts }: { facts: { runtimes: { name: string }[] } }): boolean =>
+      facts.runtimes.some(({ name }) => name === 'litert')
+    const { frame } = await controlPlane.frame('hello', (_, { session }) => session > 1)
+    const atStart = hasLiteRt(frame)
+    if (!atStart) await controlPlane.frame('facts', hasLiteRt)
+    expect((await diskState(dataDir)).library).toBe('whole, with its statement')
+    const fetches = fetchWords(
+      controlPlane.blobRequests.map(({ range }) => range),
+      partBytes
+    )
+    const next = atStart ? 'starts with LiteRT' : `${fetches}; tries it, and has LiteRT in its first session`
+    matrix.push({ step: 'library', when, found: `library: ${found.library}`, next })
   })
 })
 
@@ -178,12 +267,30 @@ describe('an agent killed with a job in hand', () => {
 })
 
 describe('docs/agent.md', () => {
-  it('shows what these tests found', async () => {
+  it('shows what these tests found', async ({ skip }) => {
+    if (liteRtLibrary === undefined) return skip('set-up has not run: there is no LiteRT')
     const text = await readFile(documentation, 'utf8')
     if (writes) await writeFile(documentation, placeSection(text, 'crash', crashTable(matrix)))
     else expect(sectionOf(text, 'crash')).toBe(crashTable(matrix))
   })
 })
+
+/** What set-up fetched: the only one that agents know. */
+function offerLibrary(): RuntimeLibrary {
+  const { controlPlane } = scene
+  const bytes = readFileSync(liteRtLibrary ?? '')
+  const library: RuntimeLibrary = {
+    kind: 'runtime-library',
+    runtime: 'litert',
+    version: '2.3.0',
+    sha256: controlPlane.addBlob(bytes),
+    bytes: bytes.byteLength,
+    arch: process.arch,
+    libc: { name: 'glibc', version: '2.27' }
+  }
+  controlPlane.libraries = [{ library, signature: controlPlane.signManifest(library) }]
+  return library
+}
 
 function assign(kind: 'inference' | 'benchmark', jobId: string, epoch: number): void {
   const { controlPlane, wish } = scene

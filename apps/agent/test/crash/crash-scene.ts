@@ -16,6 +16,7 @@ export class CrashScene {
   readonly controlPlane: ControlPlane
   readonly dataDir: string
   readonly wish: DesiredArtifact
+  readonly #changes: Partial<AgentOptions> = {}
   readonly #agents: MortalAgent[] = []
 
   static async open(dataDir: string): Promise<CrashScene> {
@@ -34,14 +35,17 @@ export class CrashScene {
     await rm(this.dataDir, { recursive: true, force: true })
   }
 
-  start(last?: AgentPoint, token = 'join-me'): MortalAgent {
+  /** Changes hold for later starts too. */
+  start(last?: AgentPoint, changes: Partial<AgentOptions> = {}): MortalAgent {
+    Object.assign(this.#changes, changes)
     const options: AgentOptions = {
       url: this.controlPlane.url,
       dataDir: this.dataDir,
-      token,
+      token: 'join-me',
       runtime: 'tfjs-tflite',
       // What nobody wants leaves the disk at once.
-      cacheBytes: 0
+      cacheBytes: 0,
+      ...this.#changes
     }
     const agent = new MortalAgent(options, last)
     this.#agents.push(agent)

@@ -1,11 +1,15 @@
-import { createHash } from 'node:crypto'
+import { createHash, createPrivateKey } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryPath } from '../../src/atomic-file.ts'
-import { identityPath } from '../../src/identity.ts'
+import { identityPath, publicKeyOf } from '../../src/identity.ts'
 
 export type DiskState = {
+  /** Public keys of those that it holds: its own, and the one that may take its place. */
+  keys: string[]
+  config: 'none' | 'temporary' | 'whole'
+  library: 'none' | 'part' | 'whole, no statement' | 'whole, temporary statement' | 'whole, with its statement'
   identity: 'none' | 'temporary' | 'whole'
   model: 'none' | 'empty part' | 'part' | 'whole part' | 'whole'
   partBytes: number
@@ -17,11 +21,23 @@ export type DiskState = {
  * name and is not whole, and for one that has no business there.
  */
 export async function diskState(dataDir: string): Promise<DiskState> {
-  const state: DiskState = { identity: 'none', model: 'none', partBytes: 0, result: 'none' }
+  const state: DiskState = {
+    keys: [],
+    config: 'none',
+    library: 'none',
+    identity: 'none',
+    model: 'none',
+    partBytes: 0,
+    result: 'none'
+  }
   if (existsSync(identityPath(dataDir))) {
-    const { deviceId, privateKey } = JSON.parse(await readFile(identityPath(dataDir), 'utf8')) as Record<string, string>
+    const text = await readFile(identityPath(dataDir), 'utf8')
+    const { deviceId, privateKey, nextPrivateKey } = JSON.parse(text) as Record<string, string>
     if (deviceId === undefined || privateKey === undefined) throw new Error('half an identity')
     state.identity = 'whole'
+    state.keys = [privateKey, nextPrivateKey].flatMap((key) =>
+      key === undefined ? [] : [publicKeyOf(privateKeyOf(key))]
+    )
   }
   if (existsSync(temporaryPath(identityPath(dataDir)))) state.identity = 'temporary'
   for (const name of await list(join(dataDir, 'artifacts'))) {
@@ -38,8 +54,34 @@ export async function diskState(dataDir: string): Promise<DiskState> {
     else if (isWholeResult(await readFile(join(dataDir, 'journal', name)))) state.result = 'whole'
     else throw new Error(`half a result has the name ${name}`)
   }
+  const config = join(dataDir, 'remote-config.json')
+  if (existsSync(temporaryPath(config))) state.config = 'temporary'
+  if (existsSync(config)) {
+    JSON.parse(await readFile(config, 'utf8'))
+    state.config = 'whole'
+  }
+  state.library = await libraryState(join(dataDir, 'libraries'))
   return state
 }
+
+async function libraryState(directory: string): Promise<DiskState['library']> {
+  const names = await list(directory)
+  const file = names.find((name) => /^[0-9a-f]{64}$/.test(name))
+  if (file === undefined) return names.some((name) => name.endsWith('.part')) ? 'part' : 'none'
+  const bytes = await readFile(join(directory, file))
+  if (createHash('sha256').update(bytes).digest('hex') !== file) throw new Error('half a library has its name')
+  if (names.includes('litert.json')) {
+    const { library } = JSON.parse(await readFile(join(directory, 'litert.json'), 'utf8')) as {
+      library: { sha256: string }
+    }
+    if (!names.includes(library.sha256)) throw new Error('the statement is about a library that is not there')
+    return 'whole, with its statement'
+  }
+  return names.includes('litert.json.tmp') ? 'whole, temporary statement' : 'whole, no statement'
+}
+
+const privateKeyOf = (base64: string) =>
+  createPrivateKey({ key: Buffer.from(base64, 'base64'), format: 'der', type: 'pkcs8' })
 
 /** A line of JSON with the length and the hash of what follows it. */
 function isWholeResult(data: Buffer): boolean {

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { type AgentOptions, joinAndRun, openLog } from '@skerry/agent'
+import { type AgentOptions, changeDeviceKey, joinAndRun, openLog } from '@skerry/agent'
 import type { Capability, RuntimeName } from '@skerry/contracts'
 
 import { CliError } from '../cli-error.ts'
@@ -53,6 +53,16 @@ const capabilities = (text: string): Capability[] =>
 
 export function agentCommand(program: Command, config: CliConfig): void {
   const agent = program.command('agent').description('the daemon on a device')
+  agent
+    .command('rotate-key')
+    .description('give this device a new key in place of its old one, whether its agent runs or not')
+    .option('--data-dir <dir>', 'where its identity is (default ~/.skerry/agent)')
+    .option('--url <url>', 'the control plane (default: where the device joined)')
+    .option('--json')
+    .action(async ({ json, ...options }: { dataDir?: string; url?: string; json?: boolean }) => {
+      const { deviceId, name } = await changeDeviceKey(options)
+      console.log(json ? JSON.stringify({ deviceId, name }) : `Device ${name} has a new key; the old one is void.`)
+    })
   agent
     .command('join')
     .description('join this machine to a control plane and serve; later starts need no token')

@@ -10,6 +10,7 @@ import type {
 } from '@skerry/contracts'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type ApiClient, apiClientOf } from '../api-client.ts'
+import { milliseconds } from '../cells.ts'
 import { CliError } from '../cli-error.ts'
 import type { CliConfig } from '../config.ts'
 import { renderTable } from '../table.ts'
@@ -81,6 +82,15 @@ export function deviceCommands(program: Command, config: CliConfig): void {
       console.log(flags.json ? JSON.stringify(state) : configTable(state))
     })
   devices
+    .command('rotate-key')
+    .description('have a device make itself a new key; the old one is void from then on')
+    .argument('<device>', 'name or id')
+    .option('--json')
+    .action(async (device: string, flags: Flags) => {
+      const state = await rotateKey(apiClientOf(config), device)
+      console.log(flags.json ? JSON.stringify(state) : `${state.name} has a new key (sha256 ${state.keySha256}).`)
+    })
+  devices
     .command('diagnostics')
     .description("a device's recent log, configuration, versions and state, as a .tar.gz")
     .argument('<device>', 'name or id')
@@ -125,6 +135,19 @@ async function configure(client: ApiClient, device: string, patch: DeviceConfigP
   return state
 }
 
+async function rotateKey(client: ApiClient, device: string): Promise<Device> {
+  const route = `/devices/${encodeURIComponent(device)}`
+  const { keySha256 } = await client.post<Device>(`${route}/rotate-key`)
+  for (const until = Date.now() + ANSWER_WITHIN_MS; Date.now() < until; ) {
+    const state = await client.get<Device>(route)
+    if (state.keySha256 !== keySha256) return state
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  throw new CliError(
+    `${device} was asked, but has no new key yet; why, its log says: skerry devices diagnostics ${device}`
+  )
+}
+
 async function diagnose(client: ApiClient, device: string, file: string): Promise<Diagnostics> {
   const route = `/devices/${encodeURIComponent(device)}/diagnostics`
   const { id } = await client.post<Diagnostics>(route)
@@ -161,15 +184,25 @@ const cell = (setting: DeviceSetting, value: unknown): string => {
   return setting === 'minFreeMemoryBytes' ? String(Number(value) / 1_000_000) : String(value)
 }
 
+/** With what it takes for the model that every device is measured on, which tells fast devices from slow ones. */
+function runtimeCell({ capacity }: Device, name: string): string {
+  const measured = capacity.benchmark?.find((each) => each.name === name)
+  return measured === undefined ? name : `${name} (${milliseconds(measured.float32.p50Ms)})`
+}
+
+function servedCell({ deployment, variant, state, benchmark }: Device['models'][number]): string {
+  return `${deployment}/${variant} (${[state, ...(benchmark === undefined ? [] : [milliseconds(benchmark.p50Ms)])].join(', ')})`
+}
+
 function deviceTable(items: Device[]): string {
   return renderTable(
     ['device', 'state', 'runtimes', 'capabilities', 'serves'],
     items.map((device) => [
       device.name,
       device.state,
-      device.facts.runtimes.map((runtime) => runtime.name).join(', '),
+      device.facts.runtimes.map(({ name }) => runtimeCell(device, name)).join(', '),
       device.capabilities.join(', '),
-      device.models.map((model) => `${model.deployment}/${model.variant} (${model.state})`).join(', ')
+      device.models.map(servedCell).join(', ')
     ])
   )
 }

@@ -1,17 +1,7 @@
-import { createPublicKey } from 'node:crypto'
 import { EnrolAnswer, EnrolRequest, SkerryError } from '@skerry/contracts'
 import { newId } from '@skerry/registry'
 import { type App, problems, type RouteOptions } from '../routes/types.ts'
-
-function ed25519Key(base64: string): Buffer {
-  const der = Buffer.from(base64, 'base64')
-  try {
-    if (createPublicKey({ key: der, format: 'der', type: 'spki' }).asymmetricKeyType === 'ed25519') return der
-  } catch (cause) {
-    throw new SkerryError('invalid-request', 'publicKey is not a key in SPKI DER, base64', { cause })
-  }
-  throw new SkerryError('invalid-request', 'publicKey is not an Ed25519 key')
-}
+import { ed25519Key } from './ed25519-key.ts'
 
 /** A device that holds a join token brings its own key and gets its id. */
 export default async function enrol(app: App, { engine }: RouteOptions): Promise<void> {

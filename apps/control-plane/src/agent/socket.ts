@@ -7,6 +7,7 @@ import {
   encodeFrame,
   MAX_FRAME_BYTES,
   PING_MS,
+  SkerryError,
   SUBPROTOCOL
 } from '@skerry/contracts'
 import type { DeviceLink, Engine } from '@skerry/engine'
@@ -114,8 +115,13 @@ class AgentConnection {
     if (!verify(null, Buffer.from(challengeText(this.#nonce, hello.deviceId)), key, signature))
       return refuse('device-unproven', 'The signature over the challenge is not by the key that was enrolled')
     if (known.revoked) return refuse('device-revoked', 'An operator revoked this device')
-    const session = await this.#engine.sessions.open(hello, this.#link)
-    this.#identity = { deviceId: hello.deviceId, session }
+    try {
+      const session = await this.#engine.sessions.open(hello, known.publicKey, this.#link)
+      this.#identity = { deviceId: hello.deviceId, session }
+    } catch (error) {
+      if (!(error instanceof SkerryError) || error.code !== 'device-unproven') throw error
+      refuse(error.code, error.message)
+    }
   }
 
   async #onClose(): Promise<void> {

@@ -119,6 +119,11 @@ export class ActiveScheduler {
         fleet.change(message.deviceId, { slots: message.slots, facts: message.facts })
         reconciler.scheduleAll()
         return
+      case 'measured': {
+        const session = fleet.current(message.deviceId, message.session)
+        if (session !== undefined) this.#parts.seeds.measured(session, message)
+        return
+      }
       case 'placement':
         this.#onPlacement(message)
         return

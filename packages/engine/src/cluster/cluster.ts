@@ -254,6 +254,7 @@ export class Cluster {
         return
       case 'superseded':
       case 'device-frame':
+      case 'device-close':
         this.#onDeviceMessage(message)
         return
       case 'ended':
@@ -303,6 +304,7 @@ export class Cluster {
   #onDeviceMessage(message: ToDevice): void {
     const { connections } = this.#parts
     if (message.type === 'superseded') connections.supersede(message.deviceId, message.session)
+    else if (message.type === 'device-close') connections.get(message.deviceId)?.link.close(message.reason)
     else connections.get(message.deviceId)?.link.send(message.frame)
   }
 

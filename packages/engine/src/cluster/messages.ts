@@ -29,6 +29,8 @@ export type ToScheduler =
   | { type: 'released'; session: number; release: Release }
   | ({ type: 'health'; health: DeviceHealth } & OfSession)
   | ({ type: 'facts'; slots: Slots; facts: DeviceFacts } & OfSession)
+  /** A benchmark's median there. */
+  | ({ type: 'measured'; artifact: string; runtime: string; p50Ms: number } & OfSession)
   | ({ type: 'placement'; deployment: string; served: ServedArtifact | null } & OfSession)
   /** All connections of a replica, in parts; `heard`: up to which of the scheduler's messages they are the outcome. */
   | { type: 'announcement'; term: number; heard: number; connections: ConnectionState[]; last: boolean }
@@ -51,7 +53,9 @@ export type ToHolder =
 /** From any replica to the one that holds a device's socket. */
 export type ToDevice =
   /** The device opened that session elsewhere. */
-  ({ type: 'superseded' } & OfSession) | { type: 'device-frame'; deviceId: string; frame: ControlFrame }
+  | ({ type: 'superseded' } & OfSession)
+  | { type: 'device-frame'; deviceId: string; frame: ControlFrame }
+  | { type: 'device-close'; deviceId: string; reason: string }
 
 /** To all. */
 export type ToAll =

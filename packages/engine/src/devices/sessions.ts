@@ -1,6 +1,8 @@
 import {
   type AgentFrame,
+  type BenchmarkFrame,
   type Capability,
+  CONTROL_PLANE_FEATURES,
   type DeviceFacts,
   HEARTBEAT_MS,
   type JobRef,
@@ -8,6 +10,7 @@ import {
   type Slots
 } from '@skerry/contracts'
 import { adoptRunning, writeProgress } from '@skerry/registry'
+import type { Static } from 'typebox'
 import type { Cluster } from '../cluster/cluster.ts'
 import { desiredFor } from '../deployments/desired.ts'
 import type { Completion } from '../jobs/completion.ts'
@@ -70,12 +73,20 @@ export class Sessions {
     this.#signer = parts.signer
   }
 
-  /** Opens the device's next session and answers its number; the link has been welcomed by then. */
-  async open(hello: Hello, link: DeviceLink): Promise<number> {
+  /**
+   * Opens the device's next session and answers its number; the link has been welcomed by then. Throws `device-unproven`
+   * where `publicKey`, which was proven, has been replaced meanwhile.
+   */
+  async open(hello: Hello, publicKey: Uint8Array, link: DeviceLink): Promise<number> {
     const { registry, nowMs } = this.#resources
     const { capabilities } = await registry.devices.record(hello.deviceId)
     const slots = allowedSlots(capabilities, hello.slots)
-    const opened = await registry.devices.openSession(hello.deviceId, slots, hello.facts, this.#cluster.id)
+    const opened = await registry.devices.openSession(
+      hello.deviceId,
+      publicKey,
+      { slots, facts: hello.facts },
+      this.#cluster.id
+    )
     const { session, httpToken, before } = opened
     if (before !== null) this.#cluster.supersede(before, hello.deviceId, session)
     const record = await registry.devices.record(hello.deviceId)
@@ -105,9 +116,14 @@ export class Sessions {
       session,
       httpToken,
       heartbeatMs: HEARTBEAT_MS,
-      controlPlanePublicKey: this.#signer.publicKeyBase64
+      controlPlanePublicKey: this.#signer.publicKeyBase64,
+      understands: [...CONTROL_PLANE_FEATURES]
     })
     this.#connections.open(entry)
+    // Whoever replaced the key after it was proven found no session here to end.
+    const holder = await registry.devices.publicKey(hello.deviceId)
+    if (holder === null || holder.revoked || !holder.publicKey.equals(publicKey))
+      link.close('the key of this device was replaced')
     const keptKeys = new Set(kept.map((row) => jobKey(row.id, row.epoch)))
     for (const ref of hello.holding)
       if (!keptKeys.has(jobKey(ref.jobId, ref.epoch))) link.send({ type: 'cancel', jobId: ref.jobId, epoch: ref.epoch })
@@ -154,6 +170,9 @@ export class Sessions {
         await this.#latency.add(deviceId, frame)
         current.link.send({ type: 'latency-ack', seq: frame.seq })
         return
+      case 'benchmark':
+        await this.#onBenchmark(current, frame)
+        return
       case 'placement':
         await this.#placements.onReport(current, frame)
         return
@@ -186,6 +205,18 @@ export class Sessions {
     current.facts = facts
     await devices.writeFacts(deviceId, current.slots, facts)
     this.#cluster.tell({ type: 'facts', deviceId, session, slots: current.slots, facts })
+  }
+
+  /** Of an artifact that is gone nobody asks any more; it is acknowledged, so that the device forgets it too. */
+  async #onBenchmark(current: Connection, { id, benchmark }: Static<typeof BenchmarkFrame>): Promise<void> {
+    const { models, measurements } = this.#resources.registry
+    const { deviceId, session, link } = current
+    if ((await models.servedVariant('', benchmark.artifact)) !== null) {
+      await measurements.storeBenchmark(deviceId, benchmark, id)
+      const { artifact, runtime, p50Ms } = benchmark
+      this.#cluster.tell({ type: 'measured', deviceId, session, artifact, runtime, p50Ms })
+    }
+    link.send({ type: 'benchmark-ack', id })
   }
 
   async #onResult(current: Connection, frame: ResultFrame, body: Uint8Array): Promise<void> {

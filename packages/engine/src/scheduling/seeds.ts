@@ -1,4 +1,5 @@
 import type { ServedArtifact } from '@skerry/scheduler'
+import type { Session } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
 import type { Placer } from './placer.ts'
 
@@ -16,5 +17,12 @@ export class Seeds {
     const { measurements } = this.#resources.registry
     const p50Ms = (await measurements.measuredP50(deviceId, runtime, [artifact])).get(artifact)
     if (p50Ms !== undefined) this.#placer.seed(deviceId, deployment, p50Ms)
+  }
+
+  /** The device has timed what it serves. */
+  measured(session: Session, { artifact, runtime, p50Ms }: { artifact: string; runtime: string; p50Ms: number }): void {
+    for (const [deployment, served] of session.ready)
+      if (served.artifact === artifact && served.runtime === runtime)
+        this.#placer.seed(session.deviceId, deployment, p50Ms)
   }
 }

@@ -1,0 +1,2 @@
+-- AlterTable
+ALTER TABLE "benchmarks" ADD COLUMN     "result" JSONB;
