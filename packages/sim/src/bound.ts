@@ -1,60 +1,65 @@
+import { noiseSteps } from './noise.ts'
+import { bestStarts, type PricedRun, pricedRuns, startCosts } from './start-prices.ts'
 import type { Workload } from './workload.ts'
 
 export type Bound = { goodputPercent: number; how: string }
+export type BoundOptions = { noise: number; slices?: number; rounds?: number }
 
 const HOW =
-  'weak duality: for prices p >= 0 per device kind and ms, no schedule meets more deadlines in expectation than ' +
-  'sum(p x devices x ms) + sum over requests of max(0, 1 - min over kinds(p x table ms)); requests are cut into windows ' +
-  'by arrival, each with all devices from its first arrival to its last deadline, and the least sum over window counts ' +
-  'and prices is reported; requests whose fastest table time exceeds the deadline still count, because noise may help'
+  'weak duality: let a device of kind k cost p_k(t) >= 0 per ms at time t. No schedule that starts each request at most ' +
+  'once, does not interrupt it and does not know the noise of a run before it, keeps more deadlines in expectation than ' +
+  'sum over kinds of devices x integral of p_k, plus the sum over requests of max(0, the best over kinds and starts of ' +
+  'P(run ends by the deadline) - E(what the run costs)). Prices are constant in slices of time and found by subgradient ' +
+  'steps; any prices give a valid bound, the least is reported. The noise is taken from below (mass moved to the lower ' +
+  'edge of its quantile bin). It knows all arrivals and the whole table, and may share out a request in fractions, so no ' +
+  'policy need be able to reach it. Churn and drift are left out of it, they only take capacity away.'
 
-export function upperBound(workload: Workload): Bound {
-  let best = workload.arrivalMs.length
-  for (let windows = 1; windows <= 128; windows *= 2) {
-    let sum = 0
-    for (let w = 0; w < windows; w++)
-      sum += windowBound(
-        workload,
-        Math.floor((w * workload.arrivalMs.length) / windows),
-        Math.floor(((w + 1) * workload.arrivalMs.length) / windows)
-      )
-    best = Math.min(best, sum)
+/**
+ * An upper bound on the expected share of requests in time, for any policy in this world: the dual of the assignment of
+ * requests to (kind, start), which is a linear program once a request may be shared out (see HOW).
+ */
+export function upperBound(workload: Workload, options: BoundOptions): Bound {
+  const requests = workload.arrivalMs.length
+  const slices = options.slices ?? 1200
+  const rounds = options.rounds ?? 60
+  const kinds = workload.table.devices.length
+  const horizonMs = workload.deadlineMs.reduce((last, ms) => Math.max(last, ms), 0)
+  if (requests === 0 || !(horizonMs > 0)) return { goodputPercent: 100, how: HOW }
+  const sliceMs = horizonMs / slices
+  const devices = workload.devicesByKind.map((own) => own.length)
+  const runs = pricedRuns(workload, noiseSteps(options.noise), sliceMs)
+  const prices = new Float64Array(kinds * slices)
+  const used = new Float64Array(kinds * slices)
+  const seenSquares = new Float64Array(kinds * slices)
+  const stepOf = stepSizes(runs, kinds, sliceMs)
+  let best = requests
+  for (let round = 0; round < rounds; round++) {
+    used.fill(0)
+    const kept = bestStarts(runs, startCosts(runs, prices, slices), slices, used)
+    let paid = 0
+    for (let k = 0; k < kinds; k++)
+      for (let t = 0; t < slices; t++) paid += (prices[k * slices + t] as number) * (devices[k] as number)
+    best = Math.min(best, paid + kept)
+    for (let k = 0; k < kinds; k++)
+      for (let t = 0; t < slices; t++) {
+        const at = k * slices + t
+        const over = (used[at] as number) - (devices[k] as number)
+        if (over < 0 && prices[at] === 0) continue
+        seenSquares[at] = (seenSquares[at] as number) + over * over
+        const step = ((stepOf[k] as number) * over) / Math.sqrt((seenSquares[at] as number) + 1e-9)
+        prices[at] = Math.max(0, (prices[at] as number) + step)
+      }
   }
-  return { goodputPercent: (100 * best) / Math.max(1, workload.arrivalMs.length), how: HOW }
+  return { goodputPercent: (100 * best) / requests, how: HOW }
 }
 
-function windowBound(workload: Workload, from: number, to: number): number {
-  const { table, devicesByKind, arrivalMs, deadlineMs, model } = workload
-  const kinds = table.devices.length
-  const asked = new Int32Array(table.models.length)
-  let lastMs = 0
-  for (let i = from; i < to; i++) {
-    asked[model[i] as number] = (asked[model[i] as number] as number) + 1
-    lastMs = Math.max(lastMs, deadlineMs[i] as number)
+/** A kind's price of a slice moves at first by what makes its usual run cost a fiftieth of what a deadline is worth. */
+function stepSizes(runs: readonly PricedRun[], kinds: number, sliceMs: number): Float64Array {
+  const logs = new Float64Array(kinds)
+  const weights = new Float64Array(kinds)
+  for (const run of runs) {
+    logs[run.kind] = (logs[run.kind] as number) + run.asked * Math.log(run.tableMs)
+    weights[run.kind] = (weights[run.kind] as number) + run.asked
   }
-  const lengthMs = Math.max(0, lastMs - (arrivalMs[from] ?? 0))
-  const speed = table.devices.map((_, k) => {
-    const logs = table.models.flatMap((__, m) => {
-      const ms = table.ms[m * kinds + k] as number
-      return ms > 0 ? [Math.log(ms)] : []
-    })
-    return Math.exp(logs.reduce((a, b) => a + b, 0) / Math.max(1, logs.length))
-  })
-  const value = (price: readonly number[]): number => {
-    let total = 0
-    for (let k = 0; k < kinds; k++) total += (price[k] as number) * lengthMs * (devicesByKind[k] as Int32Array).length
-    asked.forEach((n, m) => {
-      if (n === 0) return
-      let cost = Number.POSITIVE_INFINITY
-      for (let k = 0; k < kinds; k++) {
-        const ms = table.ms[m * kinds + k] as number
-        if (ms > 0 && (devicesByKind[k] as Int32Array).length > 0) cost = Math.min(cost, (price[k] as number) * ms)
-      }
-      total += n * Math.max(0, 1 - cost)
-    })
-    return total
-  }
-  let best = to - from
-  for (let step = -16; step <= 4; step++) best = Math.min(best, value(speed.map((ms) => 2 ** step / ms)))
-  return best
+  return logs.map((sum, k) => Math.min(0.02, (0.02 * sliceMs) / Math.exp(sum / Math.max(1e-9, weights[k] as number))))
 }

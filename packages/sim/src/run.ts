@@ -40,6 +40,7 @@ export function runSim(argv: string[], print: (line: string) => void): number {
       seeds: { type: 'string', default: '1' },
       policies: { type: 'string' },
       churn: { type: 'string', default: '0' },
+      noise: { type: 'string', default: '0.15' },
       drift: { type: 'string', default: '0' },
       'drift-factor': { type: 'string', default: '5' },
       plot: { type: 'string' },
@@ -72,6 +73,7 @@ export function runSim(argv: string[], print: (line: string) => void): number {
   const disturbance = {
     churn: Number(values.churn),
     drift: Number(values.drift),
+    noise: Number(values.noise),
     driftFactor: Number(values['drift-factor'])
   }
   const seenErrors: number[] = []
@@ -106,7 +108,8 @@ export function runSim(argv: string[], print: (line: string) => void): number {
         load: Number(values.load),
         deadline: Number(values.deadline),
         seed
-      })
+      }),
+      disturbance
     )
   )
   const bound = { goodputPercent: mean(bounds.map((each) => each.goodputPercent)), how: bounds[0]?.how ?? '' }

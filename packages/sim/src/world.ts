@@ -1,8 +1,15 @@
 import { LatencyModel, MinHeap } from '@skerry/scheduler'
-import { normal, seededRandom } from './random.ts'
+import { runNoise } from './noise.ts'
+import { seededRandom } from './random.ts'
 import type { Workload } from './workload.ts'
 
-export type Disturbance = { churn: number; drift: number; driftFactor: number }
+export type Disturbance = {
+  churn: number
+  drift: number
+  driftFactor: number
+  /** Sigma of the lognormal noise of a run; zero leaves the outliers out too, so that runs take the table's time. */
+  noise: number
+}
 export type Outcome = { finishedMs: Float64Array; refused: Uint8Array }
 
 /** What a policy sees of the world and may do in it. */
@@ -61,13 +68,7 @@ export function simulate(
   let runs = 0
   const add = (ms: number, kind: number, a: number, b: number) => events.push({ ms, order: order++, kind, a, b })
   const truth = (device: number, m: number) => table.ms[m * kinds + (kindOf[device] as number)] as number
-  const noise = (request: number, device: number) => {
-    const random = seededRandom(
-      Math.imul(options.seed + 1, 0x9e3779b1) ^ Math.imul(request + 1, 0x85ebca6b) ^ (device * 0x27d4eb2f)
-    )
-    random()
-    return Math.exp(0.15 * normal(random)) * (random() < 0.01 ? 5 : 1)
-  }
+  const noise = (request: number, device: number) => runNoise(options.noise, options.seed, request, device)
   // The one benchmark at deployment: a device of each kind runs what it holds.
   workload.devicesByKind.forEach((devices, kind) => {
     table.models.forEach((_, m) => {
