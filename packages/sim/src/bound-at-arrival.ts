@@ -22,8 +22,9 @@ function boundAtArrival(name: string, world: PolicyWorld, choose: Choose, refuse
     }
     return held
   }
+  const expectedMs = (device: number, m: number) => world.coldMs(device, m) + world.latency.expectedMs(device, m)
   const finishMs = (device: number, m: number) =>
-    Math.max(busyUntilMs[device] as number, world.nowMs()) + world.latency.expectedMs(device, m)
+    Math.max(busyUntilMs[device] as number, world.nowMs()) + expectedMs(device, m)
   const startNext = (device: number) => {
     const queue = queues[device] as number[]
     const request = queue[heads[device] as number]
@@ -54,7 +55,7 @@ function boundAtArrival(name: string, world: PolicyWorld, choose: Choose, refuse
       let until = world.nowMs()
       const queue = queues[device] as number[]
       for (let i = heads[device] as number; i < queue.length; i++)
-        until += world.latency.expectedMs(device, model[queue[i] as number] as number)
+        until += expectedMs(device, model[queue[i] as number] as number)
       busyUntilMs[device] = until
       startNext(device)
     },

@@ -20,8 +20,8 @@ const HOW =
  */
 export function upperBound(workload: Workload, options: BoundOptions): Bound {
   const requests = workload.arrivalMs.length
-  const slices = options.slices ?? 1200
-  const rounds = options.rounds ?? 60
+  const slices = options.slices ?? 600
+  const rounds = options.rounds ?? 40
   const kinds = workload.table.devices.length
   const horizonMs = workload.deadlineMs.reduce((last, ms) => Math.max(last, ms), 0)
   if (requests === 0 || !(horizonMs > 0)) return { goodputPercent: 100, how: HOW }

@@ -1,6 +1,7 @@
 export type LatencyTable = {
   models: string[]
-  devices: string[] /** models x devices, NaN where there is no row */
+  devices: string[]
+  /** models x devices, NaN where there is no row: that device cannot run that model. */
   ms: Float64Array
 }
 
@@ -30,6 +31,19 @@ export function parseLatencyTable(text: string): LatencyTable {
     if (row.ms > 0)
       ms[(modelIndex.get(row.model) as number) * devices.length + (deviceIndex.get(row.device) as number)] = row.ms
   return { models, devices, ms }
+}
+
+/** Only the models that every device runs. */
+export function completeModels({ models, devices, ms }: LatencyTable): LatencyTable {
+  const kept = models.flatMap((_, m) => {
+    const row = ms.subarray(m * devices.length, (m + 1) * devices.length)
+    return row.every((each) => each > 0) ? [m] : []
+  })
+  return {
+    models: kept.map((m) => models[m] as string),
+    devices,
+    ms: Float64Array.from(kept.flatMap((m) => [...ms.subarray(m * devices.length, (m + 1) * devices.length)]))
+  }
 }
 
 export const parseArrivals = (text: string): Float64Array =>

@@ -1,24 +1,31 @@
-import { ActiveScheduler, type Demand, type PendingWork, type SchedulerConfig } from '@skerry/scheduler'
+import { ActiveScheduler, type Demand, type PendingWork, type Placement, type SchedulerConfig } from '@skerry/scheduler'
 import type { Policy, PolicyWorld } from './world.ts'
 
-/** Bound when a device is free, earliest deadline first, hopeless ones dropped: no score but the deadline. */
-export const lateEdf = (world: PolicyWorld): Policy =>
-  lateBound('late-edf', world, {
-    urgency: 0,
-    affinity: 0,
-    shortness: 0,
-    fairness: 0,
-    thrift: 0,
-    waitRatio: 0,
-    deadlineOnly: true
-  })
+const DEADLINE_ONLY: Partial<SchedulerConfig> = {
+  urgency: 0,
+  affinity: 0,
+  shortness: 0,
+  fairness: 0,
+  thrift: 0,
+  waitRatio: 0,
+  deadlineOnly: true
+}
+
+/**
+ * Bound when a device is free, earliest deadline first; what no device can finish in time is dropped, and a device passes
+ * over what only others can. New work goes to the free device that finishes it first.
+ */
+export const lateEdf = (world: PolicyWorld): Policy => lateBound('late-edf', world, DEADLINE_ONLY)
+
+/** The weaker reading: a free device also drops what it cannot finish in time itself, although another could. */
+export const lateEdfOwn = (world: PolicyWorld): Policy => lateBound('late-edf-own', world, DEADLINE_ONLY, true)
 
 export const skerry =
   (config: Partial<SchedulerConfig> = {}) =>
   (world: PolicyWorld): Policy =>
     lateBound('skerry', world, config)
 
-function lateBound(name: string, world: PolicyWorld, config: Partial<SchedulerConfig>): Policy {
+function lateBound(name: string, world: PolicyWorld, config: Partial<SchedulerConfig>, dropsOwn = false): Policy {
   const { kindOf, model, deadlineMs, table, arrivalMs } = world.workload
   const scheduler = new ActiveScheduler(world.latency, {
     ...config,
@@ -32,28 +39,48 @@ function lateBound(name: string, world: PolicyWorld, config: Partial<SchedulerCo
     artifact,
     admits: (device) => world.isUp(device) && world.holds(device, artifact)
   }))
-  const works = new Map<number, PendingWork>()
-  const start = (placement: { work: PendingWork; device: number } | null): boolean => {
+  const start = (placement: Placement | null): boolean => {
     if (placement === null) return false
-    const request = placement.work.order
-    works.delete(request)
     scheduler.noteOutcome(placement.work.demand.artifact, false)
-    world.start(request, placement.device)
+    world.start(placement.work.order, placement.device)
     return true
+  }
+  const drop = (work: PendingWork) => {
+    scheduler.noteOutcome(work.demand.artifact, true)
+    world.refuse(work.order)
   }
   let sweptMs = Number.NEGATIVE_INFINITY
   const sweep = () => {
     if (world.nowMs() === sweptMs) return
     sweptMs = world.nowMs()
-    for (const work of scheduler.takeHopeless(sweptMs)) {
-      works.delete(work.order)
-      scheduler.noteOutcome(work.demand.artifact, true)
-      world.refuse(work.order)
-    }
+    for (const work of scheduler.takeHopeless(sweptMs)) drop(work)
   }
+  let lookMs = Number.POSITIVE_INFINITY
   const left = () => {
     let more = true
     while (more) more = start(scheduler.placeLeft(world.nowMs()))
+    // Work that was left for a busy device is looked at again when that device is late.
+    if (lookMs <= world.nowMs()) lookMs = Number.POSITIVE_INFINITY
+    const nextMs = scheduler.nextLookMs()
+    if (nextMs >= lookMs) return
+    lookMs = Math.max(nextMs, world.nowMs())
+    if (nextMs > world.nowMs()) world.wakeAt(nextMs)
+  }
+  const dropOwn = (device: number) => {
+    const isUsable = (demand: Demand) => demand.admits(device)
+    for (;;) {
+      let first: PendingWork | undefined
+      for (const demand of demands.filter(isUsable))
+        for (const work of scheduler.waitingOf(demand.key)) {
+          if (first === undefined || work.deadlineMs < first.deadlineMs) first = work
+          break
+        }
+      if (first === undefined) return
+      const ms = world.coldMs(device, first.demand.artifact) + world.latency.expectedMs(device, first.demand.artifact)
+      if (world.nowMs() + ms <= first.deadlineMs) return
+      scheduler.forget(first)
+      drop(first)
+    }
   }
   const arrived = (request: number) => {
     const work: PendingWork = {
@@ -64,7 +91,6 @@ function lateBound(name: string, world: PolicyWorld, config: Partial<SchedulerCo
       deadlineMs: deadlineMs[request] as number,
       submittedAtMs: arrivalMs[request] as number
     }
-    works.set(request, work)
     scheduler.offer(work)
     if (scheduler.freeSlots > 0 && start(scheduler.placeNew(work, world.nowMs()))) return
     // Nobody may ever free up to sweep it: its last moment is looked at.
@@ -76,6 +102,7 @@ function lateBound(name: string, world: PolicyWorld, config: Partial<SchedulerCo
     freed(device) {
       scheduler.deviceChanged(device)
       scheduler.setSlots(device, 1)
+      if (dropsOwn) dropOwn(device)
       start(scheduler.placeOn(device, world.nowMs()))
       left()
     },

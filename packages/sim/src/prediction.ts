@@ -1,7 +1,7 @@
 import { gaussianFill, twoWayFill } from '@skerry/scheduler'
 import type { LatencyTable } from './csv.ts'
+import { quantile } from './quantile.ts'
 import { seededRandom } from './random.ts'
-import { quantile } from './report.ts'
 
 export type PredictionError = { p50: number; p90: number }
 export type UnseenError = { unseen: PredictionError; twoWay: PredictionError; pairs: number }

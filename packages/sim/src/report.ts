@@ -1,3 +1,4 @@
+import { quantile } from './quantile.ts'
 import type { Workload } from './workload.ts'
 import type { Outcome } from './world.ts'
 
@@ -31,7 +32,7 @@ export function report(
     const isRefused = outcome.refused[i] === 1
     const isMissed = !isRefused && finished > (deadlineMs[i] as number)
     if (isRefused) refused += 1
-    else latencies.push(finished - (arrivalMs[i] as number))
+    else if (finished < Number.POSITIVE_INFINITY) latencies.push(finished - (arrivalMs[i] as number))
     if (isMissed) missed += 1
     if (isRefused || isMissed) failed[m] = (failed[m] as number) + 1
   }
@@ -50,6 +51,3 @@ export function report(
     p99Ms: quantile(latencies, 0.99)
   }
 }
-
-export const quantile = (sorted: readonly number[], q: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN

@@ -8,6 +8,8 @@ export type WorkloadOptions = {
   load: number
   /** A multiple of the model's median latency over the table's devices. */
   deadline: number
+  /** A device's mean latency is over what is asked for, or over the rows of its table alike. */
+  capacity: 'asked' | 'rows'
   seed: number
 }
 
@@ -45,7 +47,9 @@ export function makeWorkload(table: LatencyTable, trace: Float64Array, options: 
   })
   let capacity = 0
   for (let k = 0; k < kinds; k++)
-    capacity += (devicesByKind[k] as Int32Array).length / meanLatency(table, k, popularity)
+    capacity +=
+      (devicesByKind[k] as Int32Array).length /
+      meanLatency(table, k, options.capacity === 'asked' ? popularity : popularity.map(Math.sign))
   const count = options.requests || trace.length
   const arrivalMs = new Float64Array(count)
   const span = (trace[trace.length - 1] as number) + (trace[trace.length - 1] as number) / trace.length
@@ -63,7 +67,7 @@ export function makeWorkload(table: LatencyTable, trace: Float64Array, options: 
   return { table, kindOf, devicesByKind, arrivalMs, model, deadlineMs, capacityPerSecond: capacity * 1000 }
 }
 
-/** Over what the device holds, weighted by how often it is asked for: the time of one request of the mix. */
+/** Over what the device holds, weighted by how often it is asked for (the time of one request of the mix) or not. */
 function meanLatency(table: LatencyTable, kind: number, popularity: Float64Array): number {
   let weight = 0
   let sum = 0
