@@ -5,6 +5,9 @@ import type { Workload } from './workload.ts'
 export type Bound = { goodputPercent: number; how: string }
 export type BoundOptions = { noise: number; slices?: number; rounds?: number }
 
+/** First steps of a price, as shares of what a deadline is worth for a device's usual run. */
+const STEPS = [0.3, 0.03, 0.01, 0.004]
+
 const HOW =
   'weak duality: let a device of kind k cost p_k(t) >= 0 per ms at time t. No schedule that starts each request at most ' +
   'once, does not interrupt it and does not know the noise of a run before it, keeps more deadlines in expectation than ' +
@@ -21,45 +24,52 @@ const HOW =
 export function upperBound(workload: Workload, options: BoundOptions): Bound {
   const requests = workload.arrivalMs.length
   const slices = options.slices ?? 600
-  const rounds = options.rounds ?? 40
+  const rounds = options.rounds ?? 80
   const kinds = workload.table.devices.length
   const horizonMs = workload.deadlineMs.reduce((last, ms) => Math.max(last, ms), 0)
   if (requests === 0 || !(horizonMs > 0)) return { goodputPercent: 100, how: HOW }
   const sliceMs = horizonMs / slices
   const devices = workload.devicesByKind.map((own) => own.length)
   const runs = pricedRuns(workload, noiseSteps(options.noise), sliceMs)
-  const prices = new Float64Array(kinds * slices)
   const used = new Float64Array(kinds * slices)
-  const seenSquares = new Float64Array(kinds * slices)
-  const stepOf = stepSizes(runs, kinds, sliceMs)
+  const usualMs = usualRunMs(runs, kinds)
+  let bestPrices = new Float64Array(kinds * slices)
   let best = requests
-  for (let round = 0; round < rounds; round++) {
-    used.fill(0)
-    const kept = bestStarts(runs, startCosts(runs, prices, slices), slices, used)
-    let paid = 0
-    for (let k = 0; k < kinds; k++)
-      for (let t = 0; t < slices; t++) paid += (prices[k * slices + t] as number) * (devices[k] as number)
-    best = Math.min(best, paid + kept)
-    for (let k = 0; k < kinds; k++)
-      for (let t = 0; t < slices; t++) {
-        const at = k * slices + t
-        const over = (used[at] as number) - (devices[k] as number)
-        if (over < 0 && prices[at] === 0) continue
-        seenSquares[at] = (seenSquares[at] as number) + over * over
-        const step = ((stepOf[k] as number) * over) / Math.sqrt((seenSquares[at] as number) + 1e-9)
-        prices[at] = Math.max(0, (prices[at] as number) + step)
+  // The best step depends on how crowded the world is: from coarse to fine, each from the best prices so far.
+  for (const worth of STEPS) {
+    const prices = bestPrices.slice()
+    const squares = new Float64Array(kinds * slices)
+    for (let round = 0; round < rounds / STEPS.length; round++) {
+      used.fill(0)
+      const kept = bestStarts(runs, startCosts(runs, prices, slices), slices, used, Math.max(0.02, worth / 2))
+      const paid = prices.reduce((sum, price, at) => sum + price * (devices[Math.floor(at / slices)] as number), 0)
+      if (paid + kept < best) {
+        best = paid + kept
+        bestPrices = prices.slice()
       }
+      for (let at = 0; at < prices.length; at++) {
+        const kind = Math.floor(at / slices)
+        const over = (used[at] as number) - (devices[kind] as number)
+        if (over < 0 && prices[at] === 0) continue
+        squares[at] = (squares[at] as number) + over * over
+        const firstStep = worth * Math.min(1, sliceMs / (usualMs[kind] as number))
+        prices[at] = Math.max(
+          0,
+          (prices[at] as number) + (firstStep * over) / Math.sqrt((squares[at] as number) + 1e-9)
+        )
+      }
+    }
   }
   return { goodputPercent: (100 * best) / requests, how: HOW }
 }
 
-/** A kind's price of a slice moves at first by what makes its usual run cost a fiftieth of what a deadline is worth. */
-function stepSizes(runs: readonly PricedRun[], kinds: number, sliceMs: number): Float64Array {
+/** Geometric mean of a kind's runs, as often as they are asked for: what a price is measured by. */
+function usualRunMs(runs: readonly PricedRun[], kinds: number): Float64Array {
   const logs = new Float64Array(kinds)
   const weights = new Float64Array(kinds)
   for (const run of runs) {
     logs[run.kind] = (logs[run.kind] as number) + run.asked * Math.log(run.tableMs)
     weights[run.kind] = (weights[run.kind] as number) + run.asked
   }
-  return logs.map((sum, k) => Math.min(0.02, (0.02 * sliceMs) / Math.exp(sum / Math.max(1e-9, weights[k] as number))))
+  return logs.map((sum, k) => Math.exp(sum / Math.max(1e-9, weights[k] as number)))
 }

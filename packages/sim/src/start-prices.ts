@@ -5,6 +5,7 @@ import type { Workload } from './workload.ts'
 export type PricedRun = {
   model: number
   kind: number
+  devices: number
   tableMs: number
   asked: number
   lengths: Float64Array
@@ -12,7 +13,7 @@ export type PricedRun = {
   groups: readonly Group[]
 }
 /** Requests of one model that came in the same slice. Times in slices. */
-type Group = { id: number; slice: number; lastArrival: number; patience: number; count: number }
+type Group = { slice: number; lastArrival: number; patience: number; count: number }
 
 export function pricedRuns(workload: Workload, steps: readonly NoiseStep[], sliceMs: number): PricedRun[] {
   const { table, devicesByKind } = workload
@@ -25,17 +26,17 @@ export function pricedRuns(workload: Workload, steps: readonly NoiseStep[], slic
     if (asked === 0) return []
     return table.devices.flatMap((__, kind) => {
       const tableMs = table.ms[model * kinds + kind] as number
-      if (!(tableMs > 0) || devicesByKind[kind]?.length === 0) return []
+      const devices = devicesByKind[kind]?.length ?? 0
+      if (!(tableMs > 0) || devices === 0) return []
       const lengths = Float64Array.from(sorted, ({ factor }) => (factor * tableMs) / sliceMs)
       const shares = Float64Array.from(sorted, ({ share }) => share)
-      return [{ model, kind, tableMs, asked, lengths, shares, groups: own }]
+      return [{ model, kind, devices, tableMs, asked, lengths, shares, groups: own }]
     })
   })
 }
 
 function groupRequests({ arrivalMs, deadlineMs, model }: Workload, sliceMs: number): Map<number, Group[]> {
   const groups = new Map<number, Group[]>()
-  let id = 0
   for (let i = 0; i < arrivalMs.length; i++) {
     const m = model[i] as number
     const own = groups.get(m) ?? []
@@ -48,7 +49,7 @@ function groupRequests({ arrivalMs, deadlineMs, model }: Workload, sliceMs: numb
       last.count += 1
       last.lastArrival = arrival
       last.patience = Math.max(last.patience, patience)
-    } else own.push({ id: id++, slice, lastArrival: arrival, patience, count: 1 })
+    } else own.push({ slice, lastArrival: arrival, patience, count: 1 })
   }
   return groups
 }
@@ -102,50 +103,64 @@ const costFrom = (
   return until - (sums[start] as number)
 }
 
-/** Sum over requests of what their best start is worth beyond its cost, and where those starts would use devices. */
+/**
+ * Sum over requests of what their best start is worth beyond its cost. `used` is told where starts use devices: each
+ * request is shared out over the kinds, by speed and by how near each comes to the best (within about `softness`), so that
+ * kinds that are as good do not take turns in being crowded.
+ */
 export function bestStarts(
   runs: readonly PricedRun[],
   costs: readonly Float64Array[],
   slices: number,
-  used: Float64Array
+  used: Float64Array,
+  softness: number
 ): number {
-  const groups = Math.max(0, ...runs.map(({ groups: own }) => 1 + (own[own.length - 1]?.id ?? -1)))
-  const bestValue = new Float64Array(groups)
-  const bestRun = new Int32Array(groups).fill(-1)
-  const bestSlice = new Int32Array(groups)
-  runs.forEach((run, r) => {
-    const { lengths, shares } = run
-    const cost = costs[r] as Float64Array
-    for (const { id, slice, lastArrival, patience } of run.groups) {
-      let kept = 1
-      let j = lengths.length - 1
-      const end = lastArrival + patience
-      for (let t = slice; t < slices && t <= end; t++) {
-        const room = t === slice ? patience : end - t
-        while (j >= 0 && (lengths[j] as number) > room + 1e-9) kept -= shares[j--] as number
-        if (j < 0) break
-        const value = kept - (cost[t] as number)
-        if (value > (bestValue[id] as number)) {
-          bestValue[id] = value
-          bestRun[id] = r
-          bestSlice[id] = t
-        }
-        // Later starts are worth no more than this, whatever they cost.
-        if (kept <= (bestValue[id] as number)) break
-      }
-    }
-  })
   let sum = 0
-  const counted = new Set<number>()
-  for (const run of runs)
-    for (const { id, count } of run.groups) {
-      if (counted.has(id)) continue
-      counted.add(id)
-      sum += count * (bestValue[id] as number)
-      const chosen = runs[bestRun[id] as number]
-      if (chosen !== undefined) use(chosen, bestSlice[id] as number, count, slices, used)
+  for (let from = 0; from < runs.length; ) {
+    const { model, groups } = runs[from] as PricedRun
+    let to = from
+    while (runs[to]?.model === model) to += 1
+    const own = runs.slice(from, to)
+    const ownCosts = costs.slice(from, to)
+    for (const group of groups) {
+      const starts = own.map((run, r) => bestStart(run, ownCosts[r] as Float64Array, group, slices))
+      const best = Math.max(0, ...starts.map(({ value }) => value))
+      sum += group.count * best
+      if (best === 0) continue
+      const weights = starts.map(({ value }, r) => {
+        const { devices, tableMs } = own[r] as PricedRun
+        return value > 0 ? (devices / tableMs) * Math.exp((value - best) / softness) : 0
+      })
+      const all = weights.reduce((a, b) => a + b, 0)
+      weights.forEach((weight, r) => {
+        const share = weight / all
+        if (share > 1e-3) use(own[r] as PricedRun, starts[r]?.slice as number, group.count * share, slices, used)
+      })
     }
+    from = to
+  }
   return sum
+}
+
+function bestStart({ lengths, shares }: PricedRun, cost: Float64Array, group: Group, slices: number) {
+  const { slice, lastArrival, patience } = group
+  const end = lastArrival + patience
+  const best = { value: 0, slice }
+  let kept = 1
+  let j = lengths.length - 1
+  for (let t = slice; t < slices && t <= end; t++) {
+    const room = t === slice ? patience : end - t
+    while (j >= 0 && (lengths[j] as number) > room + 1e-9) kept -= shares[j--] as number
+    if (j < 0) break
+    const value = kept - (cost[t] as number)
+    if (value > best.value) {
+      best.value = value
+      best.slice = t
+    }
+    // Later starts are worth no more than this, whatever they cost.
+    if (kept <= best.value) break
+  }
+  return best
 }
 
 function use({ kind, lengths, shares }: PricedRun, from: number, count: number, slices: number, used: Float64Array) {
