@@ -13,7 +13,10 @@ export type SchedulerConfig = {
   thrift: number
   /** Jobs held here at most, shared among pools and classes by `Room`; beyond it they wait in their pool. */
   bound: number
-  /** A job leaves a free device alone when a busy one will have done it in this share of the time; 0 never waits. */
+  /**
+   * A job leaves a free device alone when a busy one will have done it in this share of the time; 0 never waits. The rest
+   * is room for the noise of the two predictions: two runs of 15 % noise each differ by a fifth.
+   */
   waitRatio: number
   /** Demands with waiting work at most, those of one device apart: each has a bitmap of the devices, and is looked at. */
   lineBound: number
@@ -30,7 +33,7 @@ export const DEFAULT_SCHEDULER_CONFIG: SchedulerConfig = {
   fairness: 0.3,
   thrift: 0.5,
   bound: 50_000,
-  waitRatio: 0.4,
+  waitRatio: 0.8,
   lineBound: 2_000,
   agingMs: 600_000,
   idleLines: 256
