@@ -1,6 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { ActiveScheduler, type Demand, LatencyModel, type PendingWork, type Placement } from '../src/index.ts'
+import {
+  ActiveScheduler,
+  type Demand,
+  LatencyModel,
+  type PendingWork,
+  type Placement,
+  type SchedulerConfig
+} from '../src/index.ts'
 
 const DEVICES = 7
 const POOLS = 5
@@ -202,9 +209,9 @@ describe('a scheduler whose fleet changes under it', () => {
 })
 
 describe('late binding', () => {
-  const fleet = (slots: readonly number[]) => {
+  const fleet = (slots: readonly number[], config: Partial<SchedulerConfig> = {}) => {
     const latency = new LatencyModel()
-    const scheduler = new ActiveScheduler(latency)
+    const scheduler = new ActiveScheduler(latency, config)
     slots.forEach((free, device) => {
       latency.addDevice(device, device)
       scheduler.addDevice(device, device, free)
@@ -238,16 +245,20 @@ describe('late binding', () => {
     expect(scheduler.place(0)?.device).toBe(1)
   })
 
-  it('looks behind work that is left for a busy device', () => {
-    const { latency, scheduler } = fleet([1, 0])
-    latency.seed(0, 0, 10)
-    latency.seed(1, 0, 100)
-    const jobs = [job(), job(), job()] as const
-    for (const each of jobs) scheduler.offer(each)
-    expect(scheduler.place(0)?.work).toBe(jobs[0])
-    scheduler.setSlots(1, 1)
-    // The second is left for device 0, which is done with it at 20; only one can be.
-    expect(scheduler.place(0)).toMatchObject({ work: jobs[2], device: 1 })
+  it('looks behind work that is left for a busy device as deep as it is told, and by default not', () => {
+    for (const laneDepth of [undefined, 8]) {
+      const { latency, scheduler } = fleet([1, 0], laneDepth === undefined ? {} : { laneDepth })
+      latency.seed(0, 0, 10)
+      latency.seed(1, 0, 100)
+      const jobs = [job(), job(), job()] as const
+      for (const each of jobs) scheduler.offer(each)
+      expect(scheduler.place(0)?.work).toBe(jobs[0])
+      scheduler.setSlots(1, 1)
+      // The second is left for device 0, which is done with it at 20; only one can be.
+      const next = scheduler.place(0)
+      if (laneDepth === undefined) expect(next).toBeNull()
+      else expect(next).toMatchObject({ work: jobs[2], device: 1 })
+    }
   })
 
   it('places what was left for a device that took other work instead', () => {

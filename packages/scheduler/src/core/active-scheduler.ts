@@ -15,8 +15,6 @@ import { byFirstWork, isOlder, scoreOf } from './score.ts'
 /** Of a kind's free devices the first few stand for all: they differ little, and drifting ones show at once. */
 const TRIED_OF_KIND = 8
 const TRIED_WHEN_TIGHT = 64
-/** The first of a lane may be left for a busy device; the next ones are then looked at, so that they do not stand behind. */
-const TRIED_OF_LANE = 8
 /** Cost of a device that may not make the deadline, beyond that of all that do. */
 const TIGHT = 1e6
 
@@ -279,7 +277,7 @@ export class ActiveScheduler {
     for (const { priority, queue } of line.lanes) {
       if (best.work !== undefined && priority < best.work.priority) return
       const first = queue.firstFrom(nowMs + leastMs)
-      for (let i = first; i < first + TRIED_OF_LANE; i++) {
+      for (let i = first; i < first + this.#config.laneDepth; i++) {
         const work = queue.at(i)
         if (work === undefined) break
         if (this.#waitsForBusy(work, line, ms, nowMs)) continue
@@ -297,7 +295,7 @@ export class ActiveScheduler {
     const { artifact } = line.demand
     for (const { queue } of line.lanes) {
       const first = queue.firstFrom(nowMs)
-      for (let i = first; i < first + TRIED_OF_LANE; i++) {
+      for (let i = first; i < first + this.#config.laneDepth; i++) {
         const work = queue.at(i)
         if (work === undefined) break
         const best = this.#bestFree(line, artifact, work.deadlineMs - nowMs)

@@ -18,6 +18,11 @@ export type SchedulerConfig = {
    * is room for the noise of the two predictions: two runs of 15 % noise each differ by a fifth.
    */
   waitRatio: number
+  /**
+   * Of the works that the same devices do alike, so many are looked at where the first is left for a busy device. 1: those
+   * behind it stay too, and a device that is slow at them is kept for other work; more: it takes the next one.
+   */
+  laneDepth: number
   /** Demands with waiting work at most, those of one device apart: each has a bitmap of the devices, and is looked at. */
   lineBound: number
   /** Work whose deadline is farther than this goes by age: as urgent as if it were due then, and past it ever more so. */
@@ -34,6 +39,7 @@ export const DEFAULT_SCHEDULER_CONFIG: SchedulerConfig = {
   thrift: 0.5,
   bound: 50_000,
   waitRatio: 0.8,
+  laneDepth: 1,
   lineBound: 2_000,
   agingMs: 600_000,
   idleLines: 256
