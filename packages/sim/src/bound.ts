@@ -23,7 +23,7 @@ const HOW =
  */
 export function upperBound(workload: Workload, options: BoundOptions): Bound {
   const requests = workload.arrivalMs.length
-  const slices = options.slices ?? 600
+  const slices = options.slices ?? (requests > 100_000 ? 120 : 600)
   const rounds = options.rounds ?? 80
   const kinds = workload.table.devices.length
   const horizonMs = workload.deadlineMs.reduce((last, ms) => Math.max(last, ms), 0)
