@@ -50,7 +50,7 @@ export function plotSvg(cells: readonly Cell[]): string {
   const colourOf = (i: number) => COLOURS[i % COLOURS.length] as string
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" width="${2 * WIDTH}" height="${HEIGHT + 40}" font-family="sans-serif" font-size="11">` +
-    '<rect width="100%" height="100%" fill="#fff"/>' +
+    '<title>Goodput and p99 against load, by policy</title><rect width="100%" height="100%" fill="#fff"/>' +
     panel(
       0,
       'goodput against load',
