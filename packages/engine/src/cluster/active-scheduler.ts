@@ -97,7 +97,7 @@ export class ActiveScheduler {
 
   /** `from` is the replica that says it. What is of no current session changes nothing. */
   receive(from: string, message: ToScheduler): void {
-    const { fleet, dispatcher, reconciler } = this.#parts
+    const { fleet, reconciler } = this.#parts
     switch (message.type) {
       case 'connected':
         this.#connect(from, message.connection, Number.POSITIVE_INFINITY)

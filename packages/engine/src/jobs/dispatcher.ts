@@ -75,6 +75,7 @@ export class Dispatcher {
     for (const pool of await openPools(this.#resources.registry.pool)) this.#pools.add(pool)
     // A wake-up can be lost with a connection; the slow poll is the net below it.
     this.#poll = setInterval(() => {
+      this.#placer.relax(POLL_MS)
       this.#placer.dropHopeless()
       this.wakeAll()
     }, POLL_MS)
@@ -167,8 +168,10 @@ export class Dispatcher {
       const fetched = await queue.fetch(pool, limit)
       if (fetched.length === limit) this.#dirty.add(pool)
       if (fetched.length === 0) continue
-      // What does not fit any more comes back by the sweep.
-      for (const job of await loadWaiting(registry.pool, fetched)) this.#placer.offer(job)
+      const jobs = await loadWaiting(registry.pool, fetched)
+      // Its class has no room although its pool had: it waits on in the pool.
+      const back = jobs.filter((job) => !this.#placer.offer(job))
+      if (back.length > 0) await queue.add(back)
     }
   }
 

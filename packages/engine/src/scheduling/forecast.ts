@@ -30,11 +30,13 @@ export class Forecast {
     return this.#columns.of(work)
   }
 
-  forget(work: string): void {
+  /** Answers the column that is free for other work now. */
+  forget(work: string): number | undefined {
     const column = this.#columns.giveBack(work)
-    if (column === undefined) return
+    if (column === undefined) return undefined
     this.model.forgetArtifact(column)
     this.#measured.delete(column)
+    return column
   }
 
   /** Whether the work ever ran, or was timed, anywhere. */

@@ -184,6 +184,11 @@ export class Placer {
     return decisions
   }
 
+  /** Time has passed: what was learnt of devices that did nothing since counts less. */
+  relax(elapsedMs: number): void {
+    for (const slot of SLOTS) this.forecasts[slot].model.relax(elapsedMs)
+  }
+
   /** Nobody can finish these in time any more; they wait for their expiry outside of the deciding. */
   dropHopeless(): void {
     for (const slot of SLOTS) this.#cores[slot].takeHopeless(this.#nowMs())
@@ -226,7 +231,8 @@ export class Placer {
   }
 
   forgetDeployment(deployment: string): void {
-    this.forecasts.infer.forget(columnOf({ kind: 'inference', deployment }))
+    const column = this.forecasts.infer.forget(columnOf({ kind: 'inference', deployment }))
+    if (column !== undefined) this.#cores.infer.forgetArtifact(column)
   }
 
   /**
