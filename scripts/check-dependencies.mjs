@@ -20,7 +20,7 @@ const MAY_IMPORT = {
   'packages/registry': ['contracts'],
   'packages/runtimes': ['contracts', 'tflite'],
   'packages/converter': ['contracts', 'tflite', 'runtimes'],
-  'packages/bench': ['contracts', 'converter', 'runtimes', 'model-zoo', 'scheduler'],
+  'packages/bench': ['contracts', 'converter', 'runtimes', 'model-zoo', 'scheduler', 'embedded', 'testkit'],
   'packages/model-zoo': ['converter', 'runtimes', 'tflite'],
   'packages/engine': ['contracts', 'scheduler', 'registry', 'queue', 'blobs', 'telemetry', 'tflite'],
   'packages/testkit': ['contracts', 'embedded'],
@@ -45,7 +45,7 @@ const WITHOUT_IO_MAY_USE = ['typebox']
 const ONLY_USERS = [
   { modules: /^@prisma\//, users: ['packages/registry'] },
   { modules: /^pg$/, users: ['packages/registry', 'packages/embedded', 'packages/testkit'] },
-  { modules: /^(bullmq|ioredis)$/, users: ['packages/queue'] }
+  { modules: /^(bullmq|ioredis)$/, users: ['packages/queue', 'packages/bench'] }
 ]
 const READS_ENVIRONMENT = /^(apps\/[^/]+|packages\/testkit)\/src\/config\.ts$/
 

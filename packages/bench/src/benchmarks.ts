@@ -3,6 +3,7 @@ export type BenchmarkContext = {
   /** Python of an environment with TensorFlow. */
   python: string
   liteRtLibrary: string
+  valkeyServer: string
   /** Kept models of the worked example are looked for here, and made where they are missing. */
   dataDir: string
   /** Progress, for a person. */
@@ -26,6 +27,10 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   conversion: {
     summary: "the example model's four variants by a warm converter; peer: a plain Python script",
     run: async (context) => (await import('./conversion.ts')).benchmarkConversion(context)
+  },
+  dispatch: {
+    summary: 'durable jobs a second over 100 simulated devices; peer: no-op jobs through BullMQ alone',
+    run: async (context) => (await import('./dispatch.ts')).benchmarkDispatch(context)
   },
   placement: {
     summary: 'decisions of the scheduler at 100 to 100,000 devices; no peer here',

@@ -24,6 +24,9 @@ function parseEntryId(text: string): Fetched {
   return { id: text.slice(0, cut), epoch: Number(text.slice(cut + 1)) }
 }
 
+/** Jobs that are being taken out of a pool at the same time. */
+const FETCHED_AT_ONCE = 16
+
 type Pool = { queue: Queue; worker: FetchWorker }
 
 /**
@@ -44,6 +47,8 @@ export class JobQueue {
     this.#prefix = options.prefix ?? 'skerry'
     this.#redis = new Redis(options.redisUrl, {
       maxRetriesPerRequest: null,
+      // Commands of one turn leave in one write.
+      enableAutoPipelining: true,
       retryStrategy: (n) => Math.min(50 * n, 1_000)
     })
     this.#redis.on('error', (error) => options.onError?.(error))
@@ -93,13 +98,22 @@ export class JobQueue {
   async fetch(pool: string, limit: number): Promise<Fetched[]> {
     const { worker } = this.#pool(pool)
     const fetched: Fetched[] = []
-    while (fetched.length < limit) {
+    let left = limit
+    // Each takes one after the other, two round trips for each; side by side they share the way there and back.
+    const taker = async (): Promise<void> => {
       const token = `fetch-${this.#nextToken++}`
-      const job = await worker.getNextJob(token, { block: false })
-      if (job?.id === undefined) break
-      fetched.push(parseEntryId(job.id))
-      await job.moveToCompleted(null, token, false)
+      while (left > 0) {
+        left -= 1
+        const job = await worker.getNextJob(token, { block: false })
+        if (job?.id === undefined) {
+          left = 0
+          return
+        }
+        fetched.push(parseEntryId(job.id))
+        await job.moveToCompleted(null, token, false)
+      }
     }
+    await Promise.all(Array.from({ length: Math.min(limit, FETCHED_AT_ONCE) }, taker))
     return fetched
   }
 
