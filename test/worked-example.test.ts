@@ -123,7 +123,7 @@ describe('the worked example, as npm start runs it', () => {
   it.runIf(existsSync(contractCheck))(
     'keeps the contract',
     async () => {
-      const args = [contractCheck, url, path.join(dataDir, 'admin.key'), '--level', '2']
+      const args = [contractCheck, url, path.join(dataDir, 'admin.key'), '--level', '5']
       const { stdout } = await promisify(execFile)(toolPaths().python, args).catch((error) => error)
       expect(stdout).toMatch(/^\d+ passed, 0 failed$/m)
     },
