@@ -201,7 +201,7 @@ export class Dispatcher {
       rows = await claimJobs(this.#resources.registry.pool, claims, this.#fence)
     } catch (error) {
       for (const [key, { job, session }] of taken) {
-        this.#fleet.release(session.deviceId, key)
+        this.#putBack(session.deviceId, key)
         this.#placer.offer(job)
       }
       throw error
@@ -214,15 +214,19 @@ export class Dispatcher {
       if (decision !== undefined) this.#send(row, decision, claimedAtMs)
     }
     // Not returned: cancelled, expired, or delivered twice. Whoever changed the row has seen to the rest.
-    for (const [key, { session }] of taken) this.#fleet.release(session.deviceId, key)
+    for (const [key, { session }] of taken) this.#putBack(session.deviceId, key)
     return true
   }
 
-  #send(row: JobRow, { job, session: chosen, served }: Decision, claimedAtMs: number): void {
+  #putBack(deviceId: string, key: string): void {
+    this.#placer.undo(deviceId, key)
+    this.#fleet.release(deviceId, key)
+  }
+
+  #send(row: JobRow, { session: chosen, served }: Decision, claimedAtMs: number): void {
     const session = this.#fleet.current(chosen.deviceId, row.session ?? -1)
     // The device left between claim and frame: its lease, or its next hello, brings the job back.
     if (session === undefined) return
-    this.#placer.began(job, session)
     const work = workOf(row, served)
     session.link.send({ type: 'assign', jobId: row.id, epoch: row.epoch, work }, bodyOf(row), claimedAtMs)
     const { queueMs, dispatchMs } = this.#resources.metrics

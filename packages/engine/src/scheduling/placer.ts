@@ -16,7 +16,7 @@ import { Forecast } from './forecast.ts'
 import { Indices } from './indices.ts'
 import { ServerClock } from './server-clock.ts'
 import { snapshotOf } from './snapshots.ts'
-import { SpreadGroup } from './spread-group.ts'
+import { Spreads } from './spreads.ts'
 import { columnOf, demandKey, slotOf, type Terms, timesOf, type WaitingWork, workRequest } from './work.ts'
 
 export type Decision = { job: WaitingJob; session: Session; served: ServedArtifact | null; predictedFinishMs: number }
@@ -27,7 +27,6 @@ const SLOTS = ['infer', 'convert'] as const
 const LIMITS = { temperatureC: MAX_TEMPERATURE_C, batteryPercent: 0 }
 /** Jobs of one pool that are held in memory, so that one that nobody can work off leaves the others their room. */
 const POOL_ROOM = 10_000
-const ALL = new Map<string, number>()
 
 /**
  * The deciding core with the fleet's words: jobs, sessions and deployments in, decisions out. Inference and benchmarks
@@ -47,7 +46,7 @@ export class Placer {
   readonly #held = new Map<string, number>()
   readonly #poolRoom: number
   readonly #demands = new Map<string, { demand: Demand; works: number }>()
-  readonly #spreads = new Map<string, SpreadGroup>()
+  readonly #spreads = new Spreads()
   /** What runs, by device and key, with the value of the label that it is spread over. */
   readonly #runs = new Map<string, Map<string, { job: WaitingJob; value: string | undefined }>>()
   readonly #context: Omit<SchedulingContext, 'placedByLabelValue'>
@@ -91,10 +90,7 @@ export class Placer {
     const isOfKind = before !== undefined && this.#kinds[index] === kind
     this.#sessions[index] = session
     this.#snapshots[index] = { infer: null, convert: null }
-    for (const group of this.#spreads.values()) {
-      if (before !== undefined) group.noteDevice(before.labels[group.label], -1)
-      group.noteDevice(session.labels[group.label], 1)
-    }
+    const respread = this.#spreads.noteDevice(session.deviceId, session.labels)
     for (const slot of SLOTS) {
       if (isOfKind) this.#cores[slot].deviceChanged(index)
       else {
@@ -106,6 +102,7 @@ export class Placer {
       }
     }
     this.#kinds[index] = kind
+    for (const demand of respread) this.#cores.infer.demandChanged(demand)
     // Its replica has told what runs there; what does not came to nothing.
     for (const key of this.#runs.get(session.deviceId)?.keys() ?? [])
       if (!session.running.has(key)) this.ended(session.deviceId, key, null)
@@ -115,9 +112,8 @@ export class Placer {
   remove(deviceId: string): void {
     const index = this.#devices.find(deviceId)
     if (index === undefined) return
-    const session = this.#sessions[index]
-    for (const group of this.#spreads.values()) group.noteDevice(session?.labels[group.label], -1)
     for (const slot of SLOTS) this.#cores[slot].removeDevice(index)
+    for (const demand of this.#spreads.noteDevice(deviceId, null)) this.#cores.infer.demandChanged(demand)
     for (const key of this.#runs.get(deviceId)?.keys() ?? []) this.ended(deviceId, key, null)
     this.#runs.delete(deviceId)
     this.#sessions[index] = undefined
@@ -194,29 +190,16 @@ export class Placer {
     for (const slot of SLOTS) this.#cores[slot].takeHopeless(this.#nowMs())
   }
 
-  /** A job began there. */
-  began(job: WaitingJob, session: Session): void {
-    const { spread } = job.terms
-    const value = spread === undefined ? undefined : session.labels[spread.label]
-    const runs = this.#runs.get(session.deviceId) ?? new Map()
-    this.#runs.set(session.deviceId, runs)
-    runs.set(jobKey(job.id, job.epoch), { job, value })
-    if (spread !== undefined) this.#countSpread(demandKey(job), value, 1)
+  /** A decision came to nothing: the job was not claimed. */
+  undo(deviceId: string, key: string): void {
+    this.#leave(deviceId, key)
   }
 
   /** It is over: `latencyMs` from its frame to its result, null where it came to none that counts. */
   ended(deviceId: string, key: string, latencyMs: number | null): void {
-    const runs = this.#runs.get(deviceId)
-    const run = runs?.get(key)
-    if (runs === undefined || run === undefined) return
-    runs.delete(key)
-    const { job, value } = run
-    if (job.terms.spread !== undefined) {
-      this.#countSpread(demandKey(job), value, -1)
-      this.#dropSpread(demandKey(job))
-    }
+    const job = this.#leave(deviceId, key)
     const device = this.#devices.find(deviceId)
-    if (device === undefined) return
+    if (job === undefined || device === undefined) return
     const slot = slotOf(job.kind)
     const column = this.forecasts[slot].column(columnOf(job))
     this.#cores[slot].noteOutcome(column, latencyMs === null)
@@ -261,7 +244,7 @@ export class Placer {
     return {
       ...this.#context,
       get placedByLabelValue() {
-        return spreads.get(demand)?.counts ?? ALL
+        return spreads.countsOf(demand)
       }
     }
   }
@@ -273,8 +256,32 @@ export class Placer {
     const session = this.#sessions[placement.device]
     // The device cannot have gone: it is taken out of the core in the same turn as out of the fleet.
     if (session === undefined) throw new Error(`a job was placed on device ${placement.device}, which is not there`)
+    this.#enter(job, session)
     const served = job.deployment === null ? null : (session.ready.get(job.deployment) ?? null)
     return { job, session, served, predictedFinishMs: placement.predictedFinishMs }
+  }
+
+  /** At the decision, so that the next one already sees where jobs of its group are. */
+  #enter(job: WaitingJob, session: Session): void {
+    const { spread } = job.terms
+    const value = spread === undefined ? undefined : session.labels[spread.label]
+    const runs = this.#runs.get(session.deviceId) ?? new Map()
+    this.#runs.set(session.deviceId, runs)
+    runs.set(jobKey(job.id, job.epoch), { job, value })
+    if (spread !== undefined) this.#countSpread(demandKey(job), value, 1)
+  }
+
+  #leave(deviceId: string, key: string): WaitingJob | undefined {
+    const runs = this.#runs.get(deviceId)
+    const run = runs?.get(key)
+    if (runs === undefined || run === undefined) return undefined
+    runs.delete(key)
+    const { job, value } = run
+    if (job.terms.spread !== undefined) {
+      this.#countSpread(demandKey(job), value, -1)
+      this.#dropSpread(demandKey(job))
+    }
+    return job
   }
 
   #letGo(work: WaitingWork): void {
@@ -294,11 +301,7 @@ export class Placer {
     }
     const slot = slotOf(job.kind)
     const request = workRequest(job)
-    if (request.spread !== null && !this.#spreads.has(key)) {
-      const group = new SpreadGroup(request.spread.label, request.spread.maxSkew)
-      for (const session of this.#sessions) group.noteDevice(session?.labels[group.label], 1)
-      this.#spreads.set(key, group)
-    }
+    if (request.spread !== null) this.#spreads.open(key, request.spread)
     const context = this.#contextOf(key)
     const demand: Demand = {
       key,
@@ -324,7 +327,7 @@ export class Placer {
   }
 
   #dropSpread(key: string): void {
-    if (!this.#demands.has(key) && this.#spreads.get(key)?.isIdle === true) this.#spreads.delete(key)
+    if (!this.#demands.has(key)) this.#spreads.dropIdle(key)
   }
 
   #snapshot(device: number, slot: Slot): DeviceSnapshot | null {
@@ -336,7 +339,7 @@ export class Placer {
   }
 
   #countSpread(group: string, value: string | undefined, change: 1 | -1): void {
-    if (this.#spreads.get(group)?.noteJob(value, change) === true) this.#cores.infer.demandChanged(group)
+    if (this.#spreads.noteJob(group, value, change)) this.#cores.infer.demandChanged(group)
   }
 
   #predict(deviceId: string, slot: Slot, deployment: string | null) {
