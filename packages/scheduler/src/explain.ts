@@ -7,7 +7,7 @@ const CANDIDATES = 10
 /** Kinds of reasons that are told apart; what comes after is counted by filter. */
 const REASONS = 50
 const SAYS_WHAT_IT_DOES = /^(lacks|has|cannot) /
-const SAYS_WHAT_IT_IS = /^(throttled|too hot|other reasons)/
+const SAYS_WHAT_IT_IS = /^(too hot|other reasons)/
 
 /** contract.md's explanation. */
 export type Explanation = {

@@ -64,7 +64,7 @@ const REFUSED: Record<string, [Partial<WorkRequest>, Partial<DeviceSnapshot>, Pa
   operators: [{}, {}, { operatorSupport: () => 'lacks operator FULLY_CONNECTED v12 in tfjs-tflite 0.0.1' }],
   memory: [{}, { health }, {}],
   disk: [{}, { diskFreeBytes: 19 }, {}],
-  heat: [{}, { health: { ...health, memoryUsedBytes: 0, throttled: true } }, {}],
+  heat: [{}, { health: { ...health, memoryUsedBytes: 0, throttled: true, temperatureC: 81 } }, {}],
   battery: [{}, { health: { ...health, memoryUsedBytes: 0, refusing: 'short of memory' } }, {}],
   spread: [{ spread: { label: 'site', maxSkew: 1 } }, {}, {}]
 }
@@ -76,6 +76,11 @@ describe('filters', () => {
       expect(firstRejection({ ...work, ...w }, { ...device, ...d }, { ...context, ...c })?.filter).toBe(name)
       expect(firstRejection(work, device, context)).toBeNull()
     })
+
+  it('takes a device that throttles: that it is slow, its latency shows', () => {
+    const throttled = { ...device, health: { ...health, memoryUsedBytes: 0, throttled: true } }
+    expect(firstRejection(work, throttled, context)).toBeNull()
+  })
 
   it('takes sets, existence and tolerations', () => {
     const required: WorkRequest = {
@@ -111,11 +116,11 @@ describe('an explanation', () => {
     const other = [
       { ...device, ...old, id: 'old' },
       { ...device, id: 'full', diskFreeBytes: 1 },
-      { ...device, id: 'hot', health: { ...health, memoryUsedBytes: 0, throttled: true } },
+      { ...device, id: 'hot', health: { ...health, memoryUsedBytes: 0, throttled: true, temperatureC: 81 } },
       device
     ]
     expect(explain(work, other, support, 'd0').summary).toBe(
-      `4 devices: 1 ${lacks}, 1 throttled, 1 where too little disk is free, 1 free; placed on d0`
+      `4 devices: 1 ${lacks}, 1 too hot, 1 where too little disk is free, 1 free; placed on d0`
     )
   })
 

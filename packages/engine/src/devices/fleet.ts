@@ -142,12 +142,7 @@ export class Fleet {
     const before = session.health
     session.health = health
     // Most heartbeats change nothing that a filter reads.
-    if (
-      before?.refusing !== health.refusing ||
-      before?.throttled !== health.throttled ||
-      isHot(before) !== isHot(health)
-    )
-      this.#changed(deviceId)
+    if (before?.refusing !== health.refusing || isHot(before) !== isHot(health)) this.#changed(deviceId)
   }
 
   #credits(deviceId: string): void {
@@ -166,6 +161,6 @@ export function freeSlots(session: Session): Slots {
   return { infer: Math.max(0, infer), convert: Math.max(0, convert) }
 }
 
-/** Beyond this a device gets no work, throttled or not. */
+/** Beyond this a device gets no work. */
 export const MAX_TEMPERATURE_C = 95
 const isHot = (health: DeviceHealth | null): boolean => (health?.temperatureC ?? 0) > MAX_TEMPERATURE_C

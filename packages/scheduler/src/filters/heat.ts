@@ -1,11 +1,12 @@
 import type { Filter } from '../framework.ts'
 
-/** Reads temperature and throttling of the last heartbeat. */
+/**
+ * Reads the temperature of the last heartbeat. A device that throttles is not refused: it is slow, which its latency
+ * shows, and a fleet that throttles on a hot day still has to work.
+ */
 export const heatFilter: Filter = {
   name: 'heat',
-  reads: 'device.health.temperatureC, device.health.throttled',
-  reject: (_, { health }, { limits }) => {
-    if (health?.throttled === true) return 'throttled'
-    return health?.temperatureC !== undefined && health.temperatureC > limits.temperatureC ? 'too hot' : null
-  }
+  reads: 'device.health.temperatureC',
+  reject: (_, { health }, { limits }) =>
+    health?.temperatureC !== undefined && health.temperatureC > limits.temperatureC ? 'too hot' : null
 }
