@@ -125,8 +125,10 @@ async function bullmqAlone(redisUrl: string, jobs: number): Promise<number> {
   for (let i = 0; i < jobs; i += 1_000)
     await queue.addBulk(Array.from({ length: 1_000 }, () => ({ name: 'job', data: null })))
   let left = jobs
+  // A connection that is given is left open by whoever is given it.
+  const own = connection.duplicate()
   const worker = new Worker('alone', async () => null, {
-    connection: connection.duplicate(),
+    connection: own,
     prefix: 'peer',
     concurrency: DEVICES,
     removeOnComplete: { count: 0 }
@@ -141,7 +143,7 @@ async function bullmqAlone(redisUrl: string, jobs: number): Promise<number> {
   await worker.close()
   await queue.obliterate({ force: true })
   await queue.close()
-  connection.disconnect()
+  for (const each of [connection, own]) each.disconnect()
   return tookMs
 }
 
