@@ -95,4 +95,23 @@ describe('Placer', () => {
     placer.remove('one')
     expect(placer.outlook(jobOf('x'), 1_000)).toEqual([])
   })
+
+  it('knows nothing of a deployment that takes the place of a deleted one', () => {
+    const one = sessionOf('one', {})
+    const { placer, decide } = placing(one)
+    for (let i = 0; i < 10; i++) {
+      placer.offer(jobOf(`${i}`))
+      decide()
+      one.running.clear()
+      placer.credits(one)
+      placer.ended('one', jobKey(`${i}`, 1), 40)
+    }
+    placer.forgetDeployment('d')
+    const next = jobOf('x', { deployment: 'e' })
+    expect(placer.outlook(next, 1_000)).toBe('unknown')
+    one.ready.set('e', { artifact: 'b', variant: 'float32', runtime: 'litert' })
+    placer.upsert(one)
+    placer.seed('one', 'e', 5)
+    expect(placer.outlook(next, 1_000)).toMatchObject([{ logMs: expect.closeTo(Math.log(5), 1) }])
+  })
 })

@@ -89,11 +89,6 @@ export class Dispatcher {
     await this.#pumping
   }
 
-  /** The pools that were ever used here. */
-  pools(): string[] {
-    return [...this.#pools]
-  }
-
   wake(pool: string): void {
     this.#pools.add(pool)
     this.#dirty.add(pool)

@@ -35,6 +35,7 @@ export class Forecast {
     const column = this.#columns.giveBack(work)
     if (column === undefined) return undefined
     this.model.forgetArtifact(column)
+    this.#pairs.forgetArtifact(column)
     this.#measured.delete(column)
     return column
   }

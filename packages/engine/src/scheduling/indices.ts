@@ -1,15 +1,14 @@
 /** Gives texts small whole numbers, as flat arrays want them; a number that was given back goes to the next newcomer. */
 export class Indices {
   readonly #byText = new Map<string, number>()
-  readonly #texts: (string | undefined)[] = []
   readonly #spare: number[] = []
+  #next = 0
 
   of(text: string): number {
     const known = this.#byText.get(text)
     if (known !== undefined) return known
-    const index = this.#spare.pop() ?? this.#texts.length
+    const index = this.#spare.pop() ?? this.#next++
     this.#byText.set(text, index)
-    this.#texts[index] = text
     return index
   }
 
@@ -17,15 +16,10 @@ export class Indices {
     return this.#byText.get(text)
   }
 
-  textOf(index: number): string | undefined {
-    return this.#texts[index]
-  }
-
   giveBack(text: string): number | undefined {
     const index = this.#byText.get(text)
     if (index === undefined) return undefined
     this.#byText.delete(text)
-    this.#texts[index] = undefined
     this.#spare.push(index)
     return index
   }

@@ -72,10 +72,6 @@ export class Placer {
     }
   }
 
-  get waiting(): number {
-    return this.#works.size
-  }
-
   /** In how many milliseconds work is to be looked at again that free devices were left alone for; infinite without. */
   get nextLookInMs(): number {
     return Math.min(...SLOTS.map((slot) => this.#cores[slot].nextLookMs())) - this.#nowMs()

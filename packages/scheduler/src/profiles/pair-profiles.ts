@@ -29,8 +29,8 @@ export class PairProfiles {
   observe(device: number, artifact: number, latencyMs: number): void {
     const log = Math.log(latencyMs)
     let at = this.#find(device, artifact)
-    if (at < 0) {
-      at = this.#insert(device, artifact)
+    if (at < 0 || this.#fields[at * FIELDS + WEIGHT] === 0) {
+      if (at < 0) at = this.#insert(device, artifact)
       this.#fields.set([log, START_VARIANCE, log, log + 1.64 * Math.sqrt(START_VARIANCE), 1], at * FIELDS)
       return
     }
@@ -49,9 +49,15 @@ export class PairProfiles {
       f[base + field] = (f[base + field] as number) + step * (log > (f[base + field] as number) ? q : q - 1) * 0.5
   }
 
+  /** The artifact's number is free for another, of which nothing is known. */
+  forgetArtifact(artifact: number): void {
+    for (let at = 0; at < this.#size; at++)
+      if (this.#keys[at * 2 + 1] === artifact) this.#fields[at * FIELDS + WEIGHT] = 0
+  }
+
   get(device: number, artifact: number): PairProfile | null {
     const at = this.#find(device, artifact)
-    if (at < 0) return null
+    if (at < 0 || this.#fields[at * FIELDS + WEIGHT] === 0) return null
     const [mean, variance, median, p95, weight] = this.#fields.subarray(at * FIELDS, (at + 1) * FIELDS)
     return {
       logMean: mean as number,
