@@ -135,6 +135,44 @@ describe('replicas', { timeout: 120_000 }, () => {
     expect((await refused)[0]).toMatchObject({ code: 'device-revoked' })
   })
 
+  /** A synchronous call at that replica: what came of it. */
+  async function call(replica: ReplicaProcess, values: number[]): Promise<number | string> {
+    const response = await fetch(`${replica.url}/v2/models/${model}/infer`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${stack.key}` },
+      body: JSON.stringify({ inputs: inputOf(values) })
+    })
+    const body = (await response.json()) as { error?: string; outputs?: { data: number[] }[] }
+    return body.outputs?.[0]?.data[0] ?? `${response.status} ${body.error}`
+  }
+
+  it('answers a synchronous call at either, from the devices of both', async () => {
+    await connect(1, 5)
+    const values = Array.from({ length: 100 }, (_, i) => i)
+    for (const replica of [active, standby])
+      expect(await Promise.all(values.map((value) => call(replica, [value, 0, 0, 0])))).toEqual(values)
+    for (const { device } of devices) expect(device.assigned.length, device.options.name).toBeGreaterThan(20)
+  })
+
+  it('answers every synchronous call although the one that schedules is killed meanwhile', async () => {
+    await connect(2, 20)
+    let next = 0
+    const wrong: string[] = []
+    const ask = async (until: number): Promise<void> => {
+      for (let value = next++; value < until; value = next++) {
+        const answer = await call(standby, [value, 0, 0, 0])
+        if (answer !== value) wrong.push(`${value}: ${answer}`)
+      }
+    }
+    const asking = Promise.all(Array.from({ length: 20 }, () => ask(600)))
+    await eventually(async () => next > 200)
+    await active.end('SIGKILL')
+    await asking
+    expect(wrong).toEqual([])
+    expect((await readiness(standby)).role).toBe('scheduler')
+    for (const { device, mostAtOnce } of devices) expect(mostAtOnce, device.options.name).toBeLessThanOrEqual(SLOTS)
+  })
+
   it('tells a device of the other replica to stop a job that was cancelled here', async () => {
     await connect(1, 600_000)
     const there = devices[0]?.device as RoamingDevice['device']

@@ -1,22 +1,7 @@
-import { DATATYPE_BYTES, type Datatype, elementCount } from '@skerry/contracts'
+import { arrayOver, DATATYPE_BYTES, type Datatype, elementCount, TENSOR_ARRAYS } from '@skerry/contracts'
 import type { TensorData } from '@skerry/runtimes'
 import type { TfliteDtype } from '@skerry/tflite'
 import { AgentError } from './agent-error.ts'
-
-const ARRAYS = {
-  BOOL: Uint8Array,
-  UINT8: Uint8Array,
-  UINT16: Uint16Array,
-  UINT32: Uint32Array,
-  UINT64: BigUint64Array,
-  INT8: Int8Array,
-  INT16: Int16Array,
-  INT32: Int32Array,
-  INT64: BigInt64Array,
-  FP16: Uint16Array,
-  FP32: Float32Array,
-  FP64: Float64Array
-} as const satisfies Record<Datatype, unknown>
 
 const DATATYPE_OF: Partial<Record<TfliteDtype, Datatype>> = {
   bool: 'BOOL',
@@ -47,13 +32,7 @@ export function toArray(name: string, datatype: Datatype, shape: readonly number
     const said = `${datatype} [${shape.join(', ')}]`
     throw new AgentError('tensor-invalid', `Input ${name} has ${bytes.byteLength} bytes; ${said} takes ${expected}.`)
   }
-  // Not slice(): a Buffer's shares its memory, and stays where it is.
-  const aligned = bytes.byteOffset % DATATYPE_BYTES[datatype] === 0 ? bytes : Uint8Array.from(bytes)
-  return new ARRAYS[datatype](aligned.buffer as ArrayBuffer, aligned.byteOffset, elements)
-}
-
-export function toBytes(data: TensorData): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  return arrayOver(datatype, bytes)
 }
 
 /**
@@ -71,7 +50,7 @@ export function convertArray(data: TensorData, from: Datatype, to: Datatype): Te
     )
     return to === 'INT64' ? BigInt64Array.from(values) : BigUint64Array.from(values)
   }
-  return ARRAYS[to].from(Array.from(data as ArrayLike<number | bigint>, Number))
+  return TENSOR_ARRAYS[to].from(Array.from(data as ArrayLike<number | bigint>, Number))
 }
 
 /** Inputs in the datatypes in which the loaded variant takes them; what the model does not have is left as it is. */
@@ -85,8 +64,4 @@ export function castInputs(
       return [name, spec === undefined ? data : convertArray(data, datatype, datatypeOf(spec.dtype))]
     })
   )
-}
-
-export function emptyArray(datatype: Datatype, elements: number): TensorData {
-  return new ARRAYS[datatype](elements)
 }

@@ -17,6 +17,7 @@ import health from './routes/health.ts'
 import jobs from './routes/jobs.ts'
 import joinTokens from './routes/join-tokens.ts'
 import models from './routes/models.ts'
+import openInference from './routes/open-inference.ts'
 import plans from './routes/plans.ts'
 import runtimeLibraries from './routes/runtime-libraries.ts'
 import type { App } from './routes/types.ts'
@@ -60,5 +61,6 @@ export async function buildApp(
     jobs
   ])
     await app.register(routes, { engine, prefix: '/api/v1' })
+  await app.register(openInference, { engine, version: VERSION })
   return app
 }

@@ -35,6 +35,8 @@ export const ERRORS = {
   'wrong-format': { status: 422, title: 'The file is a model of another format' },
   'input-mismatch': { status: 422, title: 'The inputs do not fit the model' },
   'too-many-requests': { status: 429, title: 'Too many requests' },
+  'inference-failed': { status: 502, title: 'The device could not answer' },
+  'not-in-time': { status: 504, title: 'No device answered in time' },
   internal: { status: 500, title: 'The server failed' },
   'disk-full': { status: 507, title: 'The server has no room left' },
   unavailable: { status: 503, title: 'The service is not ready' }

@@ -20,6 +20,7 @@ import { Dispatcher, type WorkPayload } from './jobs/dispatcher.ts'
 import { EarlyEnds } from './jobs/early-ends.ts'
 import { Outbox } from './jobs/outbox.ts'
 import { deploymentPool } from './jobs/pools.ts'
+import { ServingModels } from './jobs/serving.ts'
 import { Submission } from './jobs/submission.ts'
 import { Sweeper } from './jobs/sweeper.ts'
 import { JobView } from './jobs/view.ts'
@@ -36,6 +37,9 @@ import { questionsTo, SchedulingDesk } from './scheduling/desk.ts'
 import { Explanations } from './scheduling/explanations.ts'
 import { Placer } from './scheduling/placer.ts'
 import { Seeds } from './scheduling/seeds.ts'
+import { CallAccounts } from './synchronous/call-accounts.ts'
+import { CallRuns } from './synchronous/call-runs.ts'
+import { Calls } from './synchronous/calls.ts'
 
 const MAX_QUEUED = 100_000
 
@@ -51,6 +55,8 @@ export class Engine {
   readonly resources: EngineResources
   readonly signer: ManifestSigner
   readonly submission: Submission
+  readonly serving: ServingModels
+  readonly calls: Calls
   readonly jobs: JobView
   readonly scheduling: SchedulingDesk
   readonly conversions: Conversions
@@ -83,6 +89,8 @@ export class Engine {
     this.#support = support
     this.#options = options
     const waiters = new Waiters()
+    const serving = new ServingModels(resources)
+    this.serving = serving
     const connections = new Connections(resources.nowMs)
     this.#connections = connections
     const cluster = new Cluster(resources, {
@@ -92,15 +100,23 @@ export class Engine {
       onEnded: (ids) => {
         for (const id of ids) waiters.ended(id)
       },
-      onServingChanged: () => this.submission.forgetServing()
+      onServingChanged: () => serving.forget(),
+      onCalls: (message, body) => this.calls.onMessage(message, body)
     })
     this.cluster = cluster
     this.#outbox = new Outbox(resources, (pool) => cluster.tell({ type: 'wake', pools: [pool] }))
     this.scheduling = new SchedulingDesk(resources, cluster)
     const backpressure = new Backpressure(resources, options.maxQueued ?? MAX_QUEUED)
-    this.submission = new Submission(resources, this.#outbox, [backpressure, new Admission(this.scheduling)])
+    const gates = [backpressure, new Admission(this.scheduling)]
+    this.submission = new Submission(resources, this.#outbox, serving, gates)
+    this.calls = new Calls(resources, {
+      ...{ cluster, serving, gates },
+      desk: this.scheduling,
+      accounts: new CallAccounts(resources),
+      ended: () => backpressure.noteEnded()
+    })
     this.jobs = new JobView(resources, waiters)
-    this.conversions = new Conversions(resources, this.submission, signer)
+    this.conversions = new Conversions(resources, this.submission, serving, signer)
     this.sources = new Sources(resources)
     this.latency = new LatencyStore(resources)
     this.plans = new Plans(resources, support)
@@ -145,6 +161,7 @@ export class Engine {
     await this.resources.registry.devices.closeAllSessions()
     this.#upkeep.start()
     await this.cluster.start()
+    this.calls.start()
   }
 
   /** Leaves scheduling to another replica; the devices that are connected here still are. */
@@ -153,6 +170,7 @@ export class Engine {
   }
 
   async stop(): Promise<void> {
+    await this.calls.stop()
     await this.standDown()
     await this.#upkeep.stop()
     await this.#outbox.idle()
@@ -171,7 +189,11 @@ export class Engine {
       ...(heldPerPool === undefined ? {} : { poolRoom: heldPerPool })
     })
     const explanations = new Explanations(resources, fleet, placer)
-    const dispatcher = new Dispatcher(resources, fleet, placer)
+    const calls = new CallRuns(resources, {
+      onLost: (origin, lost, reason) => this.cluster.toOrigin(origin, { type: 'calls-lost', calls: lost, reason }),
+      bodyOf: (id) => this.calls.bodyOf(id)
+    })
+    const dispatcher = new Dispatcher(resources, fleet, placer, calls)
     const reconciler = new DeploymentReconciler(resources, {
       fleet,
       benchmarks: this.#benchmarks,
@@ -186,7 +208,7 @@ export class Engine {
       explanations
     })
     const seeds = new Seeds(resources, placer)
-    const questions = questionsTo(placer, explanations)
+    const questions = questionsTo(placer, explanations, dispatcher)
     return new ActiveScheduler(resources, fence, {
       ...{ fleet, dispatcher, reconciler, sweeper },
       ...{ seeds, forwardTo, questions }
@@ -245,7 +267,7 @@ export class Engine {
   }
 
   #servingChanged(): void {
-    this.submission.forgetServing()
+    this.serving.forget()
     this.cluster.broadcast({ type: 'serving-changed' })
   }
 

@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { Queue } from 'bullmq'
 import { Redis } from 'ioredis'
+import { ExpiringBodies } from './expiring-bodies.ts'
 import { FetchWorker } from './fetch-worker.ts'
 
-/** Which row, and which of its lives; `pool` is the BullMQ queue, a higher `priority` goes first. */
-export type QueueEntry = { id: string; epoch: number; pool: string; priority: number }
-export type Fetched = { id: string; epoch: number }
+/**
+ * Which job, and which of its lives; `pool` is the BullMQ queue, a higher `priority` goes first. `data` is JSON, of what has
+ * no row.
+ */
+export type QueueEntry = { id: string; epoch: number; pool: string; priority: number; data?: unknown }
+export type Fetched = { id: string; epoch: number; data: unknown }
 
 export type JobQueueOptions = {
   redisUrl: string
@@ -19,7 +23,7 @@ const bullPriority = (priority: number): number => 1_000 - priority
 
 /** BullMQ refuses ':' in ids, and an id that was delivered once may be added again only under another name. */
 const entryId = (id: string, epoch: number): string => `${id}-${epoch}`
-function parseEntryId(text: string): Fetched {
+function parseEntryId(text: string): Omit<Fetched, 'data'> {
   const cut = text.lastIndexOf('-')
   return { id: text.slice(0, cut), epoch: Number(text.slice(cut + 1)) }
 }
@@ -30,10 +34,12 @@ const FETCHED_AT_ONCE = 16
 type Pool = { queue: Queue; worker: FetchWorker }
 
 /**
- * Delivery of job ids through BullMQ. It carries ids only: what a job is, and whether it may run, is Postgres's to say, so
- * losing everything in here loses no job.
+ * Delivery of job ids through BullMQ. Of what has a row it carries ids only: what a job is, and whether it may run, is
+ * Postgres's to say, so losing everything in here loses no job.
  */
 export class JobQueue {
+  /** Of what has no row. */
+  readonly bodies: ExpiringBodies
   readonly #redis: Redis
   readonly #prefix: string
   readonly #options: JobQueueOptions
@@ -51,6 +57,7 @@ export class JobQueue {
       enableAutoPipelining: true,
       retryStrategy: (n) => Math.min(50 * n, 1_000)
     })
+    this.bodies = new ExpiringBodies(this.#redis, `${this.#prefix}-body-`)
     this.#redis.on('error', (error) => options.onError?.(error))
   }
 
@@ -79,7 +86,7 @@ export class JobQueue {
         this.#pool(pool).queue.addBulk(
           list.map((entry) => ({
             name: 'job',
-            data: null,
+            data: entry.data ?? null,
             opts: {
               jobId: entryId(entry.id, entry.epoch),
               priority: bullPriority(entry.priority),
@@ -109,7 +116,7 @@ export class JobQueue {
           left = 0
           return
         }
-        fetched.push(parseEntryId(job.id))
+        fetched.push({ ...parseEntryId(job.id), data: job.data })
         await job.moveToCompleted(null, token, false)
       }
     }

@@ -124,6 +124,16 @@ export class DeploymentRegistry {
     return row
   }
 
+  /** Whether a connected device has it ready. */
+  async isServed(name: string): Promise<boolean> {
+    const { rowCount } = await this.#db.pool.query(
+      `SELECT FROM placements JOIN devices ON devices.id = placements.device_id
+       WHERE deployment = $1 AND placements.state = 'ready' AND connected AND NOT cordoned AND NOT draining LIMIT 1`,
+      [name]
+    )
+    return rowCount === 1
+  }
+
   async delete(name: string): Promise<void> {
     const { count } = await this.#db.prisma.deployment.deleteMany({ where: { name } })
     if (count === 0) throw new SkerryError('deployment-unknown', `No deployment is named ${name}`)

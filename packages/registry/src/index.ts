@@ -12,6 +12,7 @@ import { PlanReads } from './plan-reads.ts'
 import { ReplicaRegistry } from './replicas.ts'
 
 export type { ApiKeyIdentity } from './access.ts'
+export * from './call-records.ts'
 export type { PlacementWrite } from './deployments.ts'
 export type { DeviceRecord, NewDevice, OpenedSession } from './devices.ts'
 export type { StoredAnswer } from './idempotency.ts'

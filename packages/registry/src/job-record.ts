@@ -22,6 +22,8 @@ export type JobTerms = {
   deadline?: true
   /** It is tried although it will be late. */
   bestEffort?: true
+  /** A caller waited for it: the row was written behind its answer, without tensors. */
+  synchronous?: true
   tolerations?: string[]
   spread?: Spread
 }

@@ -19,6 +19,10 @@ export type Metrics = {
   staleResultsDropped: Counter
   /** Queued jobs that the sweep had to add to the queue again. */
   sweepReadds: Counter
+  /** Of synchronous inferences, whose records could not be written for too long. */
+  callRecordsDropped: Counter
+  /** Synchronous inferences that were tried again, on another device or because they were lost. */
+  callsRepeated: Counter
   queueMs: Histogram<'kind'>
   dispatchMs: Histogram<'kind'>
   transportMs: Histogram<'kind'>
@@ -58,6 +62,8 @@ export function createMetrics(): Metrics {
     ),
     staleResultsDropped: counter('stale_results_dropped_total', 'Results of an older epoch or of an unknown job'),
     sweepReadds: counter('sweep_readds_total', 'Queued jobs that the sweep added to the queue again'),
+    callRecordsDropped: counter('call_records_dropped_total', 'Records of synchronous inferences that were not kept'),
+    callsRepeated: counter('calls_repeated_total', 'Synchronous inferences that were tried again'),
     queueMs: duration('job_queue_ms', 'Submission to claim, in milliseconds', 'kind'),
     dispatchMs: duration('job_dispatch_ms', 'Claim to the frame leaving the control plane, in milliseconds', 'kind'),
     transportMs: duration('job_transport_ms', 'Round trip less the time on the device, in milliseconds', 'kind'),

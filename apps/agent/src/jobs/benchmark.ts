@@ -1,4 +1,4 @@
-import type { BenchmarkResult, RuntimeName } from '@skerry/contracts'
+import { type BenchmarkResult, type RuntimeName, TENSOR_ARRAYS } from '@skerry/contracts'
 import { type ModelSession, statistics, type TensorData } from '@skerry/runtimes'
 import { elementCount } from '@skerry/tflite'
 import type { Logger } from 'pino'
@@ -10,7 +10,7 @@ import { fetchFile } from '../steps/fetch.ts'
 import { load } from '../steps/load.ts'
 import type { StepDeps } from '../steps/step-deps.ts'
 import { verify } from '../steps/verify.ts'
-import { datatypeOf, emptyArray } from '../tensor-values.ts'
+import { datatypeOf } from '../tensor-values.ts'
 import type { JobExecutor } from './job-outcome.ts'
 
 export type BenchmarkDeps = StepDeps & {
@@ -73,6 +73,6 @@ export function benchmarkExecutor(deps: BenchmarkDeps): JobExecutor<'benchmark'>
 /** Zeros, for a model without golden inputs. */
 export function emptyInputs(session: Pick<ModelSession, 'inputs'>): Map<string, TensorData> {
   return new Map(
-    session.inputs.map(({ name, dtype, shape }) => [name, emptyArray(datatypeOf(dtype), elementCount(shape))])
+    session.inputs.map(({ name, dtype, shape }) => [name, new TENSOR_ARRAYS[datatypeOf(dtype)](elementCount(shape))])
   )
 }

@@ -1,11 +1,18 @@
-import { type Datatype, type FrameTensor, INLINE_TENSOR_BYTES, type RuntimeName, sliceTensors } from '@skerry/contracts'
+import {
+  bytesOver,
+  type Datatype,
+  type FrameTensor,
+  INLINE_TENSOR_BYTES,
+  type RuntimeName,
+  sliceTensors
+} from '@skerry/contracts'
 import type { SessionResult, TensorData } from '@skerry/runtimes'
 import { AgentError } from '../agent-error.ts'
 import { type BlobClient, sha256Of } from '../blob-client.ts'
 import type { Reconciler } from '../reconciler.ts'
 import { runBatch } from '../run-batch.ts'
 import type { RuntimeHost } from '../runtime-host.ts'
-import { castInputs, convertArray, datatypeOf, toArray, toBytes } from '../tensor-values.ts'
+import { castInputs, convertArray, datatypeOf, toArray } from '../tensor-values.ts'
 import type { JobExecutor } from './job-outcome.ts'
 
 export type InferenceDeps = {
@@ -84,7 +91,7 @@ async function packOutputs(
         `The model has no output ${name}; it has ${[...outputs.keys()].join(', ')}.`
       )
     }
-    const bytes = toBytes(convertArray(output.data, datatypeOf(output.dtype), datatype))
+    const bytes = bytesOver(convertArray(output.data, datatypeOf(output.dtype), datatype))
     const header = { name, datatype, shape: output.shape, bytes: bytes.byteLength }
     if (bytes.byteLength <= INLINE_TENSOR_BYTES && inlineBytes + bytes.byteLength <= MAX_INLINE_BYTES) {
       inlineBytes += bytes.byteLength

@@ -1,3 +1,4 @@
+import { OpenInferenceError } from '@skerry/contracts'
 import { RuntimeError } from '@skerry/runtimes'
 import { AgentError, wordsOf } from '../agent-error.ts'
 import { RuntimeLostError } from '../runtime-host.ts'
@@ -19,6 +20,7 @@ export const invalid = (message: string): LocalError => new LocalError(400, mess
 export function localErrorOf(error: unknown): LocalError {
   if (error instanceof LocalError) return error
   const message = wordsOf(error)
+  if (error instanceof OpenInferenceError) return invalid(message)
   if (error instanceof RuntimeLostError) return new LocalError(503, message)
   if (error instanceof RuntimeError) return new LocalError(error.code === 'input-invalid' ? 400 : 500, message)
   if (!(error instanceof AgentError)) return new LocalError(500, message)

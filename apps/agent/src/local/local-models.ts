@@ -1,4 +1,12 @@
-import type { RuntimeName } from '@skerry/contracts'
+import {
+  arrayOver,
+  askedOutputs,
+  bytesOver,
+  encodeInferAnswer,
+  type InferRequest,
+  type InferTensor,
+  type RuntimeName
+} from '@skerry/contracts'
 import type { ModelSession } from '@skerry/runtimes'
 import { elementCount, type TensorSpec } from '@skerry/tflite'
 import type { Lane } from '../lane.ts'
@@ -6,8 +14,6 @@ import type { Placement, Reconciler } from '../reconciler.ts'
 import { runBatch } from '../run-batch.ts'
 import type { RuntimeHost } from '../runtime-host.ts'
 import { castInputs, datatypeOf } from '../tensor-values.ts'
-import { encodeAnswer, type LocalAnswer } from './infer-answer.ts'
-import type { InferRequest, LocalTensor } from './infer-request.ts'
 import { invalid, LocalError } from './local-error.ts'
 
 export type LocalModelsDeps = {
@@ -73,7 +79,7 @@ export class LocalModels {
     version: string | undefined,
     request: InferRequest,
     signal: AbortSignal
-  ): Promise<LocalAnswer> {
+  ): Promise<ReturnType<typeof encodeInferAnswer>> {
     const { reconciler, host, lane, admit, recordLatency } = this.#deps
     const { unit: wanted } = this.#placement(name, version)
     const [deployment = ''] = wanted.deployments
@@ -85,18 +91,22 @@ export class LocalModels {
     try {
       const { session } = await host.model(unit.id)
       checkShapes(session, request.inputs)
-      const asked = askedOutputs(session, request)
-      const { outputs, timings } = await runBatch(session, castInputs(session.inputs, request.inputs), (part) =>
+      const asked = askedOutputs(
+        session.outputs.map((output) => output.name),
+        request
+      )
+      const given = request.inputs.map(({ bytes, ...rest }) => ({ ...rest, data: arrayOver(rest.datatype, bytes) }))
+      const { outputs, timings } = await runBatch(session, castInputs(session.inputs, given), (part) =>
         host.run(unit.id, part, signal)
       )
       recordLatency(deployment, unit.artifact, unit.runtime, timings.inferenceMs)
       const { id } = request
-      return encodeAnswer(
+      return encodeInferAnswer(
         { name, version: unit.manifest.version, ...(id === undefined ? {} : { id }) },
         asked.map((one) => {
           const output = outputs.get(one.name)
           if (output === undefined) throw new LocalError(500, `The runtime answered no output ${one.name}.`)
-          return { ...one, datatype: datatypeOf(output.dtype), shape: output.shape, data: output.data }
+          return { ...one, datatype: datatypeOf(output.dtype), shape: output.shape, bytes: bytesOver(output.data) }
         })
       )
     } finally {
@@ -128,7 +138,7 @@ function describe({ name, dtype, shape, shapeSignature }: TensorSpec): TensorMet
 }
 
 /** All dimensions fit but the first, which may be a multiple: such a batch runs part by part. */
-function checkShapes({ inputs }: Pick<ModelSession, 'inputs'>, given: readonly LocalTensor[]): void {
+function checkShapes({ inputs }: Pick<ModelSession, 'inputs'>, given: readonly InferTensor[]): void {
   for (const { name, shape } of given) {
     const spec = inputs.find((input) => input.name === name)
     if (spec === undefined) continue
@@ -140,16 +150,4 @@ function checkShapes({ inputs }: Pick<ModelSession, 'inputs'>, given: readonly L
     if (fits || elementCount(spec.shape) === 0) continue
     throw invalid(`Input ${name} has shape [${shape.join(', ')}]; the model takes [${spec.shape.join(', ')}].`)
   }
-}
-
-function askedOutputs(
-  { outputs }: Pick<ModelSession, 'outputs'>,
-  { outputs: asked, binaryByDefault }: InferRequest
-): { name: string; binary: boolean }[] {
-  if (asked === null) return outputs.map(({ name }) => ({ name, binary: binaryByDefault }))
-  for (const { name } of asked) {
-    if (outputs.some((output) => output.name === name)) continue
-    throw invalid(`The model has no output ${name}; it has ${outputs.map((output) => output.name).join(', ')}.`)
-  }
-  return asked
 }

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { parseInferRequest } from '@skerry/contracts'
 import type { Logger } from 'pino'
-import { parseInferRequest } from './infer-request.ts'
 import { type LocalAddress, listen } from './local-address.ts'
 import { LocalError, localErrorOf } from './local-error.ts'
 import type { LocalModels } from './local-models.ts'

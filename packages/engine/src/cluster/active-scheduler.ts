@@ -159,6 +159,9 @@ export class ActiveScheduler {
       case 'ended-early':
         sweeper.endedEarly(message.jobs)
         return
+      case 'call-ended':
+        dispatcher.endCall(message)
+        return
       case 'verify':
         void reconciler.verify([...fleet.all()].map((session) => session.deviceId)).catch(this.#failed)
         return

@@ -6,11 +6,12 @@ import { jobKey } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
 import type { ActiveScheduler } from './active-scheduler.ts'
 import { Election } from './election.ts'
-import type { ClusterMessage, ToAll, ToDevice, ToHolder, ToScheduler } from './messages.ts'
+import type { ClusterMessage, ToAll, ToDevice, ToHolder, ToOrigin, ToScheduler } from './messages.ts'
 import { Questions } from './questions.ts'
 
 const HEARTBEAT_MS = 2_000
 const CONNECTIONS_PER_MESSAGE = 200
+const NO_BODY = new Uint8Array()
 
 export type ClusterParts = {
   connections: Connections
@@ -18,6 +19,8 @@ export type ClusterParts = {
   scheduler: (fence: Fence, cluster: Cluster) => ActiveScheduler
   onEnded: (ids: string[]) => void
   onServingChanged: () => void
+  /** For calls that came in here. */
+  onCalls: (message: ToOrigin, body: Uint8Array) => void
 }
 
 /**
@@ -109,6 +112,12 @@ export class Cluster {
     if (to !== this.id) return this.#send(to, message, body)
     this.#onHolderMessage(message, body)
     return 0
+  }
+
+  /** To the replica that a caller waits at. */
+  toOrigin(to: string, message: ToOrigin, body: Uint8Array = NO_BODY): void {
+    if (to === this.id) this.#parts.onCalls(message, body)
+    else this.#send(to, message, [body])
   }
 
   /** To the device, whichever replica holds its socket. False when it is connected to none. */
@@ -262,6 +271,10 @@ export class Cluster {
         return
       case 'serving-changed':
         this.#parts.onServingChanged()
+        return
+      case 'call-result':
+      case 'calls-lost':
+        this.#parts.onCalls(message, body)
         return
       case 'ask':
         void this.#questions.answer(from, message, async (name, payload) => {

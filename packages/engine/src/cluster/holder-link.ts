@@ -1,5 +1,5 @@
 import type { ControlFrame } from '@skerry/contracts'
-import { type DeviceLink, jobKey } from '../devices/fleet.ts'
+import { type Assignment, type DeviceLink, jobKey } from '../devices/fleet.ts'
 import type { ToHolder } from './messages.ts'
 
 /** Hands a message to the replica that holds the device's socket; answers its number, 0 within this process. */
@@ -25,9 +25,10 @@ export class HolderLink implements DeviceLink {
     for (const key of running) this.#sent.set(key, 0)
   }
 
-  send(frame: ControlFrame, body?: readonly Uint8Array[], claimedAtMs?: number): void {
+  send(frame: ControlFrame, body?: readonly Uint8Array[], assignment?: Assignment): void {
+    const { claimedAtMs, ...rest } = assignment ?? {}
     const timing = claimedAtMs === undefined ? {} : { dispatchMs: this.#nowMs() - claimedAtMs }
-    const number = this.#forward({ type: 'frame', ...this.#of, frame, ...timing }, body)
+    const number = this.#forward({ type: 'frame', ...this.#of, frame, ...timing, ...rest }, body)
     if (frame.type === 'assign') this.#sent.set(jobKey(frame.jobId, frame.epoch), number)
   }
 

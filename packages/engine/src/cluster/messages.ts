@@ -2,6 +2,7 @@ import type { Capability, ControlFrame, DeviceFacts, DeviceHealth, DeviceState, 
 import type { EndedEarly } from '@skerry/registry'
 import type { ServedArtifact } from '@skerry/scheduler'
 import type { Release } from '../devices/fleet.ts'
+import type { CallRef, CallResult, CallRoute } from '../synchronous/call.ts'
 
 /** What the replica that holds a device's socket knows of the device: all that the scheduler needs to begin with. */
 export type ConnectionState = {
@@ -39,6 +40,8 @@ export type ToScheduler =
   | { type: 'deployment-deleted'; deployment: string; devices: string[] }
   | { type: 'benchmark-failed'; deviceId: string; artifact: string; runtime: string; reason: string }
   | { type: 'ended-early'; jobs: EndedEarly[] }
+  /** Nobody waits for its answer any more. */
+  | ({ type: 'call-ended' } & CallRef)
   /** What an earlier scheduler wrote last may not have reached its devices. */
   | { type: 'verify' }
   /** Says nothing but its number, so that a lost message before it is noticed. */
@@ -46,7 +49,7 @@ export type ToScheduler =
 
 /** From the scheduler to the replica that holds a device's socket. */
 export type ToHolder =
-  | ({ type: 'frame'; term: number; frame: ControlFrame; dispatchMs?: number } & OfSession)
+  | ({ type: 'frame'; term: number; frame: ControlFrame; dispatchMs?: number; call?: CallRoute } & OfSession)
   | ({ type: 'close'; term: number; reason: string } & OfSession)
   | { type: 'announce'; term: number }
 
@@ -56,6 +59,13 @@ export type ToDevice =
   | ({ type: 'superseded' } & OfSession)
   | { type: 'device-frame'; deviceId: string; frame: ControlFrame }
   | { type: 'device-close'; deviceId: string; reason: string }
+
+/** To the replica that a caller waits at. */
+export type ToOrigin =
+  /** What a device said of a call; the frame's tensors are the message's body. */
+  | ({ type: 'call-result' } & CallResult)
+  /** These came to nothing, for no fault of theirs. */
+  | { type: 'calls-lost'; calls: CallRef[]; reason: string }
 
 /** To all. */
 export type ToAll =
@@ -69,4 +79,4 @@ export type ToAll =
 export type Question = { type: 'ask'; id: number; name: string; payload: unknown }
 export type QuestionAnswer = { type: 'answer'; id: number; value?: unknown; error?: string }
 
-export type ClusterMessage = ToScheduler | ToHolder | ToDevice | ToAll | Question | QuestionAnswer
+export type ClusterMessage = ToScheduler | ToHolder | ToDevice | ToOrigin | ToAll | Question | QuestionAnswer

@@ -3,10 +3,19 @@ import type { RunningRef } from '@skerry/registry'
 import type { ServedArtifact } from '@skerry/scheduler'
 import type { ConnectionState } from '../cluster/messages.ts'
 import { slotOf } from '../scheduling/work.ts'
+import type { CallRoute } from '../synchronous/call.ts'
 import { type DeviceLink, jobKey } from './fleet.ts'
 
 /** A job that reached the device, and when, where that was over this connection. */
-export type Held = { jobId: string; epoch: number; slot: 'infer' | 'convert'; sentAtMs?: number; dispatchMs?: number }
+export type Held = {
+  jobId: string
+  epoch: number
+  slot: 'infer' | 'convert'
+  sentAtMs?: number
+  dispatchMs?: number
+  /** Where its result is awaited, when it has no row. */
+  call?: CallRoute
+}
 
 /** A device whose socket this replica holds. */
 export type Connection = {
@@ -27,7 +36,14 @@ export type Connection = {
 }
 
 /** A frame from whoever schedules to the current session of a device. */
-export type Delivery = { term: number; deviceId: string; session: number; frame: ControlFrame; dispatchMs?: number }
+export type Delivery = {
+  term: number
+  deviceId: string
+  session: number
+  frame: ControlFrame
+  dispatchMs?: number
+  call?: CallRoute
+}
 
 /** The sockets that this replica holds, and what it knows of the devices behind them. */
 export class Connections {
@@ -96,14 +112,16 @@ export class Connections {
 
   /** Passes the frame on. `absent`: what it cancels is not on the device, so its slot is free. */
   deliver(delivery: Delivery, body?: readonly Uint8Array[]): 'sent' | 'refused' | 'absent' {
-    const { term, deviceId, session, frame, dispatchMs } = delivery
+    const { term, deviceId, session, frame, dispatchMs, call } = delivery
     const connection = this.current(deviceId, session)
     if (!this.isCurrentTerm(term) || connection === undefined) return 'refused'
     if (frame.type === 'cancel' && !connection.running.has(jobKey(frame.jobId, frame.epoch))) return 'absent'
     if (frame.type === 'assign') {
       const { jobId, epoch, work } = frame
       const held: Held = { jobId, epoch, slot: slotOf(work.kind), sentAtMs: this.#nowMs() }
-      connection.running.set(jobKey(jobId, epoch), dispatchMs === undefined ? held : { ...held, dispatchMs })
+      if (dispatchMs !== undefined) held.dispatchMs = dispatchMs
+      if (call !== undefined) held.call = call
+      connection.running.set(jobKey(jobId, epoch), held)
     }
     if (frame.type === 'desired')
       for (const [deployment, { artifact, runtime }] of connection.ready)
@@ -115,12 +133,13 @@ export class Connections {
     return 'sent'
   }
 
-  /** The jobs that are known to be on devices which were heard since `sinceMs`. */
+  /** The jobs with rows that are known to be on devices which were heard since `sinceMs`. */
   running(sinceMs: number): RunningRef[] {
     const refs: RunningRef[] = []
     for (const { deviceId, session, lastHeardAtMs, running } of this.#byDevice.values())
       if (lastHeardAtMs >= sinceMs)
-        for (const { jobId, epoch } of running.values()) refs.push({ jobId, epoch, deviceId, session })
+        for (const { jobId, epoch, call } of running.values())
+          if (call === undefined) refs.push({ jobId, epoch, deviceId, session })
     return refs
   }
 }

@@ -1,10 +1,14 @@
 import type { Capability, ControlFrame, DeviceFacts, DeviceHealth, DeviceState, Labels, Slots } from '@skerry/contracts'
 import type { ServedArtifact } from '@skerry/scheduler'
+import type { CallRoute } from '../synchronous/call.ts'
+
+/** When the job was claimed, for its timings; and where its result is awaited, when it has no row. */
+export type Assignment = { claimedAtMs: number; call?: CallRoute }
 
 /** One connection to a device's agent; the control plane's WebSocket behind it. */
 export interface DeviceLink {
-  /** `claimedAtMs`: when the job of an `assign` was claimed, for its timings. */
-  send(frame: ControlFrame, body?: readonly Uint8Array[], claimedAtMs?: number): void
+  /** `assignment` goes with an `assign`. */
+  send(frame: ControlFrame, body?: readonly Uint8Array[], assignment?: Assignment): void
   close(reason: string): void
 }
 

@@ -13,11 +13,12 @@ import { adoptRunning, writeProgress } from '@skerry/registry'
 import type { Static } from 'typebox'
 import type { Cluster } from '../cluster/cluster.ts'
 import { desiredFor } from '../deployments/desired.ts'
-import type { Completion } from '../jobs/completion.ts'
+import { type Applied, type Completion, outcomeOf } from '../jobs/completion.ts'
 import type { LatencyStore } from '../latency.ts'
 import type { ManifestSigner } from '../manifest-signer.ts'
 import type { EngineResources } from '../resources.ts'
 import { slotOf } from '../scheduling/work.ts'
+import type { CallRoute } from '../synchronous/call.ts'
 import { type Connection, type Connections, type Held, stateOf } from './connections.ts'
 import type { DeviceConfigs } from './device-configs.ts'
 import type { DeviceDiagnostics } from './device-diagnostics.ts'
@@ -222,14 +223,37 @@ export class Sessions {
   async #onResult(current: Connection, frame: ResultFrame, body: Uint8Array): Promise<void> {
     const { deviceId, session, running } = current
     const arrivedAtMs = this.#resources.nowMs()
-    const { status, outcome } = await this.#completion.onResult(deviceId, frame, body)
     const key = jobKey(frame.jobId, frame.epoch)
-    const sentAtMs = running.get(key)?.sentAtMs
+    const held = running.get(key)
+    const { status, outcome } =
+      held?.call === undefined
+        ? await this.#completion.onResult(deviceId, frame, body)
+        : this.#onCallResult(deviceId, held, held.call, frame, body)
     running.delete(key)
+    const sentAtMs = held?.sentAtMs
     const release: Release = { deviceId, key, outcome }
     if (sentAtMs !== undefined) release.roundTripMs = arrivedAtMs - sentAtMs
     this.#cluster.tell({ type: 'released', session, release })
     current.link.send({ type: 'ack', jobId: frame.jobId, epoch: frame.epoch, status })
+  }
+
+  /** Who waits for it knows whether it is still wanted. */
+  #onCallResult(
+    device: string,
+    held: Held,
+    { origin, variant }: CallRoute,
+    frame: ResultFrame,
+    body: Uint8Array
+  ): Applied {
+    const { jobId: id, epoch, dispatchMs = 0, sentAtMs } = held
+    const nowMs = this.#resources.nowMs()
+    const roundTripMs = nowMs - (sentAtMs ?? nowMs)
+    this.#cluster.toOrigin(
+      origin,
+      { type: 'call-result', call: { id, epoch }, device, variant, frame, dispatchMs, roundTripMs },
+      body
+    )
+    return { status: 'accepted', outcome: outcomeOf(frame) }
   }
 }
 

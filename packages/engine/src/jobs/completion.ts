@@ -152,7 +152,7 @@ export class Completion {
   }
 }
 
-function outcomeOf({ error }: ResultFrame): Release['outcome'] {
+export function outcomeOf({ error }: ResultFrame): Release['outcome'] {
   if (error === undefined) return 'succeeded'
   return error.retryable ? 'returned' : 'failed'
 }

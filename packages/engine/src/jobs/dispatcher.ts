@@ -1,4 +1,5 @@
 import { CONVERSION_LEASE_MS, type ControlFrame, INFERENCE_LEASE_MS } from '@skerry/contracts'
+import type { QueueEntry } from '@skerry/queue'
 import {
   type Claim,
   claimJobs,
@@ -12,6 +13,8 @@ import { type Fleet, jobKey } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
 import type { Decision, Placer } from '../scheduling/placer.ts'
 import { slotOf } from '../scheduling/work.ts'
+import type { CallRef } from '../synchronous/call.ts'
+import type { CallRuns } from '../synchronous/call-runs.ts'
 import { CONVERSION_POOL } from './pools.ts'
 
 const FETCH_LIMIT = 256
@@ -32,6 +35,7 @@ export class Dispatcher {
   readonly #resources: EngineResources
   readonly #fleet: Fleet
   readonly #placer: Placer
+  readonly #calls: CallRuns
   readonly #pools = new Set<string>([CONVERSION_POOL])
   readonly #dirty = new Set<string>()
   #pumping: Promise<void> | null = null
@@ -41,17 +45,20 @@ export class Dispatcher {
   #stopped = true
   #fence: Fence | null = null
 
-  constructor(resources: EngineResources, fleet: Fleet, placer: Placer) {
+  constructor(resources: EngineResources, fleet: Fleet, placer: Placer, calls: CallRuns) {
     this.#resources = resources
     this.#fleet = fleet
     this.#placer = placer
+    this.#calls = calls
     fleet.listen({
       onConnected: (session) => {
         placer.upsert(session)
+        calls.deviceLost(session.deviceId, session)
         this.wakeAll()
       },
       onDisconnected: (deviceId) => {
         placer.remove(deviceId)
+        calls.deviceLost(deviceId)
         this.pump()
       },
       onCredits: (deviceId) => {
@@ -63,8 +70,10 @@ export class Dispatcher {
         if (session !== undefined) placer.upsert(session)
         this.pump()
       },
-      onReleased: ({ deviceId, key, outcome, roundTripMs }) =>
+      onReleased: ({ deviceId, key, outcome, roundTripMs }) => {
         placer.ended(deviceId, key, outcome === 'succeeded' ? (roundTripMs ?? null) : null)
+        calls.gone(key)
+      }
     })
   }
 
@@ -77,6 +86,7 @@ export class Dispatcher {
     this.#poll = setInterval(() => {
       this.#placer.relax(POLL_MS)
       this.#placer.dropHopeless()
+      for (const key of this.#calls.overdue()) this.#forgetCall(key)
       this.wakeAll()
     }, POLL_MS)
     this.wakeAll()
@@ -87,6 +97,7 @@ export class Dispatcher {
     clearInterval(this.#poll)
     clearTimeout(this.#heldBack)
     await this.#pumping
+    this.#calls.lost(this.#calls.waiting(), 'the replica that schedules changes')
   }
 
   wake(pool: string): void {
@@ -109,7 +120,32 @@ export class Dispatcher {
     this.#placer.forget(jobKey(id, epoch))
   }
 
+  /** Waits here, or runs somewhere. */
+  holdsCall(key: string): boolean {
+    if (this.#calls.has(key)) return true
+    for (const { running } of this.#fleet.all()) if (running.has(key)) return true
+    return false
+  }
+
+  /** Nobody asks for it any more; what runs it is told to stop, and keeps its slot until it says it did. */
+  endCall({ id, epoch }: CallRef): void {
+    const key = jobKey(id, epoch)
+    const place = this.#calls.placeOf(key)
+    if (place === undefined) return
+    if (place === null) this.#forgetCall(key)
+    else {
+      this.#calls.gone(key)
+      this.#fleet.current(place.deviceId, place.session)?.link.send({ type: 'cancel', jobId: id, epoch })
+    }
+  }
+
+  #forgetCall(key: string): void {
+    this.#placer.forget(key)
+    this.#calls.gone(key)
+  }
+
   forgetPool(pool: string): void {
+    this.#calls.lost(this.#calls.waiting(pool), 'its deployment is gone')
     this.#pools.delete(pool)
     this.#dirty.delete(pool)
     this.#placer.forgetPool(pool)
@@ -163,9 +199,18 @@ export class Dispatcher {
       const fetched = await queue.fetch(pool, limit)
       if (fetched.length === limit) this.#dirty.add(pool)
       if (fetched.length === 0) continue
-      const jobs = await loadWaiting(registry.pool, fetched)
+      const [jobs, calls] = await Promise.all([
+        loadWaiting(
+          registry.pool,
+          fetched.filter(({ data }) => data === null)
+        ),
+        this.#calls.open(fetched.filter(({ data }) => data !== null))
+      ])
       // Its class has no room although its pool had: it waits on in the pool.
-      const back = jobs.filter((job) => !this.#placer.offer(job))
+      const back: QueueEntry[] = jobs.filter((job) => !this.#placer.offer(job))
+      for (const call of calls)
+        if (this.#placer.offerCall(call.job, call.times)) this.#calls.taken(call)
+        else back.push(call.entry)
       if (back.length > 0) await queue.add(back)
     }
   }
@@ -179,6 +224,11 @@ export class Dispatcher {
       const { job, session, served } = decision
       const key = jobKey(job.id, job.epoch)
       this.#fleet.hold(session.deviceId, key, slotOf(job.kind))
+      if (this.#calls.has(key)) {
+        this.#calls.placed(key, { deviceId: session.deviceId, session: session.session })
+        void this.#sendCall(key, decision)
+        continue
+      }
       taken.set(key, decision)
       claims.push({
         id: job.id,
@@ -190,14 +240,15 @@ export class Dispatcher {
         leaseMs: job.kind === 'conversion' ? CONVERSION_LEASE_MS : INFERENCE_LEASE_MS
       })
     }
+    if (claims.length === 0) return true
     if (this.#fence === null) throw new Error('the dispatcher was not started')
     let rows: JobRow[]
     try {
       rows = await claimJobs(this.#resources.registry.pool, claims, this.#fence)
     } catch (error) {
-      for (const [key, { job, session }] of taken) {
-        this.#putBack(session.deviceId, key)
-        this.#placer.offer(job)
+      for (const [key, decision] of taken) {
+        this.#putBack(decision.session.deviceId, key)
+        this.#placer.retake(decision)
       }
       throw error
     }
@@ -213,6 +264,24 @@ export class Dispatcher {
     return true
   }
 
+  async #sendCall(key: string, { session: { deviceId, session }, served }: Decision): Promise<void> {
+    const claimedAtMs = this.#resources.nowMs()
+    try {
+      const assignment = await this.#calls.assignment(key)
+      const current = this.#fleet.current(deviceId, session)
+      if (assignment !== null && current !== undefined) {
+        const call = assignment.route(served?.variant ?? null)
+        current.link.send(assignment.frame(served?.artifact ?? ''), assignment.body, { claimedAtMs, call })
+        return
+      }
+    } catch (error) {
+      this.#resources.log.warn({ err: error }, 'a call could not be sent to its device; it is tried again')
+    }
+    this.#calls.lost([key], 'it was not sent')
+    this.#putBack(deviceId, key)
+    this.pump()
+  }
+
   #putBack(deviceId: string, key: string): void {
     this.#placer.undo(deviceId, key)
     this.#fleet.release(deviceId, key)
@@ -223,7 +292,7 @@ export class Dispatcher {
     // The device left between claim and frame: its lease, or its next hello, brings the job back.
     if (session === undefined) return
     const work = workOf(row, served)
-    session.link.send({ type: 'assign', jobId: row.id, epoch: row.epoch, work }, bodyOf(row), claimedAtMs)
+    session.link.send({ type: 'assign', jobId: row.id, epoch: row.epoch, work }, bodyOf(row), { claimedAtMs })
     const { queueMs, dispatchMs } = this.#resources.metrics
     queueMs.observe({ kind: row.kind }, (row.started_at?.getTime() ?? 0) - row.queued_at.getTime())
     dispatchMs.observe({ kind: row.kind }, this.#resources.nowMs() - claimedAtMs)

@@ -11,6 +11,7 @@ import {
 import type { JobRow, NewVariant, Submitted } from '@skerry/registry'
 import type { Static } from 'typebox'
 import { CONVERSION_POOL } from '../jobs/pools.ts'
+import type { ServingModels } from '../jobs/serving.ts'
 import { requestHash, type Submission } from '../jobs/submission.ts'
 import type { ManifestSigner } from '../manifest-signer.ts'
 import type { EngineResources } from '../resources.ts'
@@ -24,11 +25,13 @@ const DEFAULT_VARIANTS = ['float32', 'float16', 'dynamic_int8', 'full_int8']
 export class Conversions {
   readonly #resources: EngineResources
   readonly #submission: Submission
+  readonly #serving: ServingModels
   readonly #signer: ManifestSigner
 
-  constructor(resources: EngineResources, submission: Submission, signer: ManifestSigner) {
+  constructor(resources: EngineResources, submission: Submission, serving: ServingModels, signer: ManifestSigner) {
     this.#resources = resources
     this.#submission = submission
+    this.#serving = serving
     this.#signer = signer
   }
 
@@ -98,7 +101,7 @@ export class Conversions {
     })
     await registry.models.storeConversion(model, version, result, variants)
     await rememberConversion(this.#resources, payload, result)
-    this.#submission.forgetServing()
+    this.#serving.forget()
   }
 
   /** Only what may ever be placed gets a manifest: a rejected artifact stays downloadable, and runs nowhere. */

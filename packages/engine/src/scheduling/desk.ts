@@ -3,6 +3,7 @@ import type { JobRow } from '@skerry/registry'
 import type { AdmissionCandidate } from '@skerry/scheduler'
 import type { Questions } from '../cluster/active-scheduler.ts'
 import type { Cluster } from '../cluster/cluster.ts'
+import type { Dispatcher } from '../jobs/dispatcher.ts'
 import type { EngineResources } from '../resources.ts'
 import type { Explanations } from './explanations.ts'
 import type { Placer } from './placer.ts'
@@ -13,7 +14,7 @@ type OutlookQuestion = { terms: Terms & { pool: string; priority: number }; ttlM
 type ExplainQuestion = { terms: Terms; chosen: string | null }
 
 /** What the replica that schedules answers to the desks of all. */
-export const questionsTo = (placer: Placer, explanations: Explanations): Questions => ({
+export const questionsTo = (placer: Placer, explanations: Explanations, dispatcher: Dispatcher): Questions => ({
   outlook: async (payload) => {
     const { terms, ttlMs } = payload as OutlookQuestion
     return placer.outlook(terms, ttlMs)
@@ -21,7 +22,8 @@ export const questionsTo = (placer: Placer, explanations: Explanations): Questio
   explain: async (payload) => {
     const { terms, chosen } = payload as ExplainQuestion
     return explanations.of(terms, chosen)
-  }
+  },
+  'calls-held': async (payload) => (payload as string[]).filter((key) => dispatcher.holdsCall(key))
 })
 
 /** Where any replica asks how jobs stand with the scheduler. */

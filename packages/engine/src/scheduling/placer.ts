@@ -17,9 +17,25 @@ import { Indices } from './indices.ts'
 import { ServerClock } from './server-clock.ts'
 import { snapshotOf } from './snapshots.ts'
 import { Spreads } from './spreads.ts'
-import { columnOf, demandKey, slotOf, type Terms, timesOf, type WaitingWork, workRequest } from './work.ts'
+import {
+  columnOf,
+  demandKey,
+  type PlacedJob,
+  slotOf,
+  type Terms,
+  timesOf,
+  type WaitingWork,
+  type WorkTimes,
+  workRequest
+} from './work.ts'
 
-export type Decision = { job: WaitingJob; session: Session; served: ServedArtifact | null; predictedFinishMs: number }
+export type Decision = {
+  work: WaitingWork
+  job: PlacedJob
+  session: Session
+  served: ServedArtifact | null
+  predictedFinishMs: number
+}
 type Slot = 'infer' | 'convert'
 type Demand = WaitingWork['demand']
 
@@ -48,7 +64,7 @@ export class Placer {
   readonly #demands = new Map<string, { demand: Demand; works: number }>()
   readonly #spreads = new Spreads()
   /** What runs, by device and key, with the value of the label that it is spread over. */
-  readonly #runs = new Map<string, Map<string, { job: WaitingJob; value: string | undefined }>>()
+  readonly #runs = new Map<string, Map<string, { job: PlacedJob; value: string | undefined }>>()
   readonly #context: Omit<SchedulingContext, 'placedByLabelValue'>
   readonly #clock = new ServerClock()
   readonly #nowMs: () => number
@@ -136,13 +152,22 @@ export class Placer {
 
   /** False where memory is full: the job is to stay in its pool. */
   offer(job: WaitingJob): boolean {
+    if (this.#works.has(jobKey(job.id, job.epoch))) return true
+    this.#clock.observe(job.read_ms, this.#nowMs())
+    return this.#take(job, job.created_ms, timesOf(job, this.#clock))
+  }
+
+  /** As `offer`, of what has no row: its times are by our clock. */
+  offerCall(job: PlacedJob, times: WorkTimes): boolean {
+    if (this.#works.has(jobKey(job.id, job.epoch))) return true
+    return this.#take(job, this.#clock.toServer(times.submittedAtMs), times)
+  }
+
+  #take(job: PlacedJob, order: number, times: WorkTimes): boolean {
     const key = jobKey(job.id, job.epoch)
-    if (this.#works.has(key)) return true
     const slot = slotOf(job.kind)
     const demand = this.#demand(job)
-    this.#clock.observe(job.read_ms, this.#nowMs())
-    const times = timesOf(job, this.#clock)
-    const work: WaitingWork = { id: key, job, demand, priority: job.priority, order: job.created_ms, ...times }
+    const work: WaitingWork = { id: key, job, demand, priority: job.priority, order, ...times }
     if (!this.#cores[slot].offer(work)) {
       this.#dropDemand(demand.key)
       return false
@@ -150,6 +175,11 @@ export class Placer {
     this.#works.set(key, work)
     this.#held.set(job.pool, (this.#held.get(job.pool) ?? 0) + 1)
     return true
+  }
+
+  /** What was decided came to nothing for no fault of the job: it waits again. */
+  retake({ work }: Decision): void {
+    this.#take(work.job, work.order, work)
   }
 
   forget(key: string): void {
@@ -254,11 +284,11 @@ export class Placer {
     if (session === undefined) throw new Error(`a job was placed on device ${placement.device}, which is not there`)
     this.#enter(job, session)
     const served = job.deployment === null ? null : (session.ready.get(job.deployment) ?? null)
-    return { job, session, served, predictedFinishMs: placement.predictedFinishMs }
+    return { work, job, session, served, predictedFinishMs: placement.predictedFinishMs }
   }
 
   /** At the decision, so that the next one already sees where jobs of its group are. */
-  #enter(job: WaitingJob, session: Session): void {
+  #enter(job: PlacedJob, session: Session): void {
     const { spread } = job.terms
     const value = spread === undefined ? undefined : session.labels[spread.label]
     const runs = this.#runs.get(session.deviceId) ?? new Map()
@@ -267,7 +297,7 @@ export class Placer {
     if (spread !== undefined) this.#countSpread(demandKey(job), value, 1)
   }
 
-  #leave(deviceId: string, key: string): WaitingJob | undefined {
+  #leave(deviceId: string, key: string): PlacedJob | undefined {
     const runs = this.#runs.get(deviceId)
     const run = runs?.get(key)
     if (runs === undefined || run === undefined) return undefined

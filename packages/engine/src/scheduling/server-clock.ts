@@ -15,6 +15,11 @@ export class ServerClock {
     if (known === null || aheadMs < known || aheadMs - known > SET_MS) this.#aheadMs = aheadMs
   }
 
+  /** What time it is there at that time of ours. */
+  toServer(localMs: number): number {
+    return localMs - (this.#aheadMs ?? 0)
+  }
+
   /** When it is that time there, by our clock. */
   toLocal(serverMs: number): number {
     return serverMs + (this.#aheadMs ?? 0)

@@ -6,8 +6,12 @@ import type { ServerClock } from './server-clock.ts'
 const BEST_EFFORT_MS = 60_000
 const DEFAULT_MAX_SKEW = 1
 
+/** What the scheduler places: a row, or a call that has none. */
+export type PlacedJob = Omit<WaitingJob, 'created_ms' | 'expires_ms' | 'read_ms'>
 /** A job that waits in the scheduler's memory. */
-export type WaitingWork = PendingWork & { job: WaitingJob }
+export type WaitingWork = PendingWork & { job: PlacedJob }
+/** By the scheduler's clock, milliseconds. */
+export type WorkTimes = { submittedAtMs: number; deadlineMs: number }
 
 /** What of a job decides where it may run. */
 export type Terms = Pick<JobRow, 'id' | 'kind' | 'model' | 'deployment' | 'target_device_id' | 'selector' | 'terms'>
@@ -44,11 +48,10 @@ export function demandKey(job: Terms): string {
 export const columnOf = (job: Pick<Terms, 'kind' | 'deployment'>): string =>
   job.kind === 'inference' ? `deployment ${job.deployment}` : job.kind
 
-/** By the scheduler's clock. */
 export function timesOf(
   { created_ms, expires_ms, terms }: Pick<WaitingJob, 'created_ms' | 'expires_ms' | 'terms'>,
   clock: ServerClock
-): { submittedAtMs: number; deadlineMs: number } {
+): WorkTimes {
   const graceMs = terms.bestEffort === true ? BEST_EFFORT_MS : 0
   return { submittedAtMs: clock.toLocal(created_ms), deadlineMs: clock.toLocal(expires_ms) + graceMs }
 }
