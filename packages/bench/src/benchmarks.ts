@@ -36,6 +36,10 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
     summary: 'decisions of the scheduler at 100 to 100,000 devices; no peer here',
     run: async (context) => (await import('./placement.ts')).benchmarkPlacement(context)
   },
+  rtt: {
+    summary: "a synchronous inference less the device's own time; peer: BullMQ's add to waitUntilFinished",
+    run: async (context) => (await import('./rtt.ts')).benchmarkRtt(context)
+  },
   runtime: {
     summary: "one inference through a runtime's child process; peer: ai-edge-litert in Python",
     run: async (context) => (await import('./runtime.ts')).benchmarkRuntime(context)

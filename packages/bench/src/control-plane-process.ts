@@ -11,7 +11,7 @@ import { type Service, startPostgres, startValkey } from '@skerry/embedded'
 export class ControlPlaneProcess {
   readonly url: string
   readonly redisUrl: string
-  readonly #key: string
+  readonly key: string
   readonly #process: ChildProcess
   readonly #services: Service[]
   readonly #dir: string
@@ -51,7 +51,7 @@ export class ControlPlaneProcess {
   ) {
     this.url = url
     this.redisUrl = redisUrl
-    this.#key = key
+    this.key = key
     this.#process = child
     this.#services = services
     this.#dir = dir
@@ -61,7 +61,7 @@ export class ControlPlaneProcess {
   async call(method: string, route: string, body?: string | Uint8Array, type = 'application/json'): Promise<string> {
     const response = await fetch(`${this.url}/api/v1${route}`, {
       method,
-      headers: { authorization: `Bearer ${this.#key}`, ...(body === undefined ? {} : { 'content-type': type }) },
+      headers: { authorization: `Bearer ${this.key}`, ...(body === undefined ? {} : { 'content-type': type }) },
       ...(body === undefined ? {} : { body: Buffer.from(body) })
     })
     const text = await response.text()

@@ -147,7 +147,8 @@ async function bullmqAlone(redisUrl: string, jobs: number): Promise<number> {
   return tookMs
 }
 
-async function connectDevices(controlPlane: ControlPlaneProcess): Promise<SimulatedDevice[]> {
+/** `bench`, a model of 16 floats, served by 100 simulated devices that answer at once. */
+export async function connectDevices(controlPlane: ControlPlaneProcess): Promise<SimulatedDevice[]> {
   await deployModel(controlPlane)
   const token = await joinToken(controlPlane, 'infer')
   const devices = Array.from(

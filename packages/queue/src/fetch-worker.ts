@@ -1,4 +1,4 @@
-import { Worker, type WorkerOptions } from 'bullmq'
+import { type Job, type JobJson, Worker, type WorkerOptions } from 'bullmq'
 
 /**
  * A Worker that is only ever asked for its next job without waiting. BullMQ opens a second, blocking connection for each
@@ -15,6 +15,12 @@ export class FetchWorker extends Worker {
       skipLockRenewal: true
     })
   }
+  /** Done with; with `takesNext` the next job is taken in the same step, undefined when none waits. */
+  async acknowledge(job: Job, token: string, takesNext: boolean): Promise<Job | undefined> {
+    const next = (await job.moveToCompleted(null, token, takesNext)) as [JobJson?, string?] | undefined
+    return next?.[0] ? this.nextJobFromJobData(next[0], next[1], token) : undefined
+  }
+
   protected override createBackend(): void {
     this.backend = this.backendFactory(this.name, this.opts, { withBlockingConnection: false })
   }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Queue } from 'bullmq'
+import { type Job, Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 import { ExpiringBodies } from './expiring-bodies.ts'
 import { FetchWorker } from './fetch-worker.ts'
@@ -105,22 +105,34 @@ export class JobQueue {
   async fetch(pool: string, limit: number): Promise<Fetched[]> {
     const { worker } = this.#pool(pool)
     const fetched: Fetched[] = []
+    const takers: Promise<void>[] = []
     let left = limit
-    // Each takes one after the other, two round trips for each; side by side they share the way there and back.
-    const taker = async (): Promise<void> => {
-      const token = `fetch-${this.#nextToken++}`
-      while (left > 0) {
-        left -= 1
-        const job = await worker.getNextJob(token, { block: false })
-        if (job?.id === undefined) {
-          left = 0
-          return
-        }
-        fetched.push({ ...parseEntryId(job.id), data: job.data })
-        await job.moveToCompleted(null, token, false)
-      }
+    let failure: unknown = null
+    const reserve = (): boolean => left > 0 && left-- > 0
+    // One finds most pools empty, and looks into them alone; while there is work, more come and share the way there and back.
+    const join = (): void => {
+      if (takers.length < FETCHED_AT_ONCE && reserve()) takers.push(take().catch(fail))
     }
-    await Promise.all(Array.from({ length: Math.min(limit, FETCHED_AT_ONCE) }, taker))
+    const fail = (error: unknown): void => {
+      failure ??= error
+      left = 0
+    }
+    const take = async (): Promise<void> => {
+      const token = `fetch-${this.#nextToken++}`
+      let job: Job | undefined = await worker.getNextJob(token, { block: false })
+      while (job?.id !== undefined) {
+        fetched.push({ ...parseEntryId(job.id), data: job.data })
+        const wantsNext = reserve()
+        join()
+        job = await worker.acknowledge(job, token, wantsNext)
+        if (!wantsNext) return
+      }
+      left = 0
+    }
+    join()
+    for (let i = 0; i < takers.length; i++) await takers[i]
+    // What was taken is in nobody's hands but the caller's.
+    if (failure !== null && fetched.length === 0) throw failure
     return fetched
   }
 

@@ -59,6 +59,7 @@ export type WaitingJob = QueuedJob & {
 }
 
 export async function loadWaiting(pool: pg.Pool, jobs: Pick<QueuedJob, 'id' | 'epoch'>[]): Promise<WaitingJob[]> {
+  if (jobs.length === 0) return []
   const { rows } = await pool.query<WaitingJob>(
     `SELECT jobs.id, jobs.epoch, pool, priority, kind, model, deployment, target_device_id, selector, terms,
        (extract(epoch FROM created_at) * 1000)::float8 AS created_ms,
