@@ -3,7 +3,7 @@ import type { Fence } from '@skerry/registry'
 import type { DeploymentReconciler } from '../deployments/reconciler.ts'
 import type { Fleet, Session } from '../devices/fleet.ts'
 import type { Dispatcher } from '../jobs/dispatcher.ts'
-import { deploymentPool, devicePool } from '../jobs/pools.ts'
+import { deploymentPool } from '../jobs/pools.ts'
 import type { Sweeper } from '../jobs/sweeper.ts'
 import type { EngineResources } from '../resources.ts'
 import type { Seeds } from '../scheduling/seeds.ts'
@@ -220,15 +220,11 @@ export class ActiveScheduler {
   }
 
   #onPlacement(message: Extract<ToScheduler, { type: 'placement' }>): void {
-    const { fleet, dispatcher, reconciler } = this.#parts
+    const { fleet, reconciler } = this.#parts
     const { deviceId, session, deployment, served } = message
     if (fleet.current(deviceId, session) === undefined) return
     fleet.setReady(deviceId, deployment, served)
-    if (served !== null) {
-      void this.#parts.seeds.ready(deviceId, deployment, served).catch(this.#failed)
-      dispatcher.wake(deploymentPool(deployment))
-      dispatcher.wake(devicePool(deviceId))
-    }
+    if (served !== null) void this.#parts.seeds.ready(deviceId, deployment, served).catch(this.#failed)
     reconciler.reported(deployment)
   }
 
@@ -248,7 +244,7 @@ export class ActiveScheduler {
       return
     }
     void reconciler.verify([...named]).catch(this.#failed)
-    dispatcher.wakeAll()
+    dispatcher.pollAll()
   }
 
   #announced(others: string[]): Promise<void> {

@@ -15,9 +15,11 @@ import type { Decision, Placer } from '../scheduling/placer.ts'
 import { slotOf } from '../scheduling/work.ts'
 import type { CallRef } from '../synchronous/call.ts'
 import type { CallRuns } from '../synchronous/call-runs.ts'
-import { CONVERSION_POOL } from './pools.ts'
+import { PoolWatch } from './pool-watch.ts'
 
 const FETCH_LIMIT = 256
+/** Pools that are looked into side by side, before what they gave is placed. */
+const POOLS_AT_ONCE = 16
 const CLAIM_LIMIT = 512
 const POLL_MS = 2_000
 const LEAST_LOOK_MS = 1
@@ -36,8 +38,7 @@ export class Dispatcher {
   readonly #fleet: Fleet
   readonly #placer: Placer
   readonly #calls: CallRuns
-  readonly #pools = new Set<string>([CONVERSION_POOL])
-  readonly #dirty = new Set<string>()
+  readonly #pools = new PoolWatch()
   #pumping: Promise<void> | null = null
   #again = false
   #poll: NodeJS.Timeout | undefined
@@ -54,7 +55,7 @@ export class Dispatcher {
       onConnected: (session) => {
         placer.upsert(session)
         calls.deviceLost(session.deviceId, session)
-        this.wakeAll()
+        this.pump()
       },
       onDisconnected: (deviceId) => {
         placer.remove(deviceId)
@@ -81,15 +82,15 @@ export class Dispatcher {
   async start(fence: Fence): Promise<void> {
     this.#stopped = false
     this.#fence = fence
-    for (const pool of await openPools(this.#resources.registry.pool)) this.#pools.add(pool)
+    for (const pool of await openPools(this.#resources.registry.pool)) this.#pools.wake(pool)
     // A wake-up can be lost with a connection; the slow poll is the net below it.
     this.#poll = setInterval(() => {
       this.#placer.relax(POLL_MS)
       this.#placer.dropHopeless()
       for (const key of this.#calls.overdue()) this.#forgetCall(key)
-      this.wakeAll()
+      this.pollAll()
     }, POLL_MS)
-    this.wakeAll()
+    this.pollAll()
   }
 
   async stop(): Promise<void> {
@@ -101,13 +102,13 @@ export class Dispatcher {
   }
 
   wake(pool: string): void {
-    this.#pools.add(pool)
-    this.#dirty.add(pool)
+    this.#pools.wake(pool)
     this.pump()
   }
 
-  wakeAll(): void {
-    for (const pool of this.#pools) this.#dirty.add(pool)
+  /** Wake-ups may have been lost. */
+  pollAll(): void {
+    this.#pools.pollAll()
     this.pump()
   }
 
@@ -146,8 +147,7 @@ export class Dispatcher {
 
   forgetPool(pool: string): void {
     this.#calls.lost(this.#calls.waiting(pool), 'its deployment is gone')
-    this.#pools.delete(pool)
-    this.#dirty.delete(pool)
+    this.#pools.forget(pool)
     this.#placer.forgetPool(pool)
   }
 
@@ -189,30 +189,31 @@ export class Dispatcher {
 
   /** Into the placer's memory, so that what is most urgent can go first, whichever pool it lies in. */
   async #fetch(): Promise<void> {
+    const pools = this.#pools.take(POOLS_AT_ONCE, (pool) => this.#placer.room(pool) > 0)
+    if (pools.length === POOLS_AT_ONCE) this.#again = true
+    await Promise.all(pools.map((pool) => this.#fetchFrom(pool)))
+  }
+
+  async #fetchFrom(pool: string): Promise<void> {
     const { queue, registry } = this.#resources
-    for (const pool of [...this.#dirty]) {
-      const limit = Math.min(this.#placer.room(pool), FETCH_LIMIT)
-      // Stays dirty: there is room again once some of it was placed.
-      if (limit <= 0) continue
-      // Before the fetch: a wake-up that comes while it runs is for jobs that it may have missed.
-      this.#dirty.delete(pool)
-      const fetched = await queue.fetch(pool, limit)
-      if (fetched.length === limit) this.#dirty.add(pool)
-      if (fetched.length === 0) continue
-      const [jobs, calls] = await Promise.all([
-        loadWaiting(
-          registry.pool,
-          fetched.filter(({ data }) => data === null)
-        ),
-        this.#calls.open(fetched.filter(({ data }) => data !== null))
-      ])
-      // Its class has no room although its pool had: it waits on in the pool.
-      const back: QueueEntry[] = jobs.filter((job) => !this.#placer.offer(job))
-      for (const call of calls)
-        if (this.#placer.offerCall(call.job, call.times)) this.#calls.taken(call)
-        else back.push(call.entry)
-      if (back.length > 0) await queue.add(back)
-    }
+    const limit = Math.min(this.#placer.room(pool), FETCH_LIMIT)
+    const fetched = await queue.fetch(pool, limit)
+    if (fetched.length === limit) this.#pools.wake(pool)
+    else this.#pools.foundEmpty(pool)
+    if (fetched.length === 0) return
+    const [jobs, calls] = await Promise.all([
+      loadWaiting(
+        registry.pool,
+        fetched.filter(({ data }) => data === null)
+      ),
+      this.#calls.open(fetched.filter(({ data }) => data !== null))
+    ])
+    // Its class has no room although its pool had: it waits on in the pool.
+    const back: QueueEntry[] = jobs.filter((job) => !this.#placer.offer(job))
+    for (const call of calls)
+      if (this.#placer.offerCall(call.job, call.times)) this.#calls.taken(call)
+      else back.push(call.entry)
+    if (back.length > 0) await queue.add(back)
   }
 
   async #place(): Promise<boolean> {

@@ -92,10 +92,14 @@ export class Sweeper {
     for (const pool of await openPools(registry.pool)) await queue.dropUnacknowledged(pool, FETCHED_WITHIN_MS)
     let after: string | null = null
     for (;;) {
-      const page: QueuedJob[] = await queuedAfter(this.#resources.registry.pool, after, PAGE)
+      const page: QueuedJob[] = await queuedAfter(registry.pool, after, PAGE)
       if (page.length === 0) return
-      const present = await this.#resources.queue.present(page)
-      await this.#readd(page.filter((job) => !present.has(job.id) && !this.#dispatcher.holds(job.id, job.epoch)))
+      const loose = page.filter((job) => !this.#dispatcher.holds(job.id, job.epoch))
+      const present = await queue.present(loose)
+      // Of what waits there the wake-up may have been lost.
+      for (const pool of new Set(loose.filter((job) => present.has(job.id)).map((job) => job.pool)))
+        this.#dispatcher.wake(pool)
+      await this.#readd(loose.filter((job) => !present.has(job.id)))
       after = page.at(-1)?.id ?? null
       if (page.length < PAGE) return
     }
