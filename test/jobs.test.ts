@@ -285,6 +285,21 @@ describe('jobs, on a control plane with simulated devices', () => {
     expect(await stack.ended(id)).toMatchObject({ state: 'succeeded', attempts: [{ number: 1 }] })
   }, 45_000)
 
+  it('takes what is cancelled while it waits out of its pool, so that no device gets it', async () => {
+    await stack.must('POST', `/devices/${first.deviceId}/cordon`)
+    const redis = new Redis(stack.config.redisUrl)
+    const inPool = () => redis.zcard('skerry:deployment-sum-all:prioritized')
+    const ids: string[] = []
+    for (let i = 0; i < 15; i++) ids.push((await stack.must<Job>('POST', '/jobs', job([i, 0, 0, 0]))).id)
+    await eventually(async () => (await inPool()) === 5)
+    for (const id of ids) await stack.must('POST', `/jobs/${id}/cancel`)
+    await eventually(async () => (await inPool()) === 0)
+    redis.disconnect()
+    await stack.must('POST', `/devices/${first.deviceId}/uncordon`)
+    await stack.ended((await stack.must<Job>('POST', '/jobs', job([1, 0, 0, 0]))).id)
+    expect(first.assigned.filter(({ jobId }) => ids.includes(jobId))).toEqual([])
+  })
+
   it('loses no waiting job when Valkey is flushed', async () => {
     await stack.must('POST', `/devices/${first.deviceId}/cordon`)
     const ids: string[] = []

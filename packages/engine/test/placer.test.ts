@@ -23,7 +23,7 @@ const sessionOf = (deviceId: string, labels: Session['labels']): Session => ({
 const jobOf = (id: string, more: Partial<WaitingJob> = {}): WaitingJob => ({
   ...{ id, epoch: 1, pool: 'deployment-d', priority: 0, kind: 'inference', model: 'm', deployment: 'd' },
   ...{ target_device_id: null, selector: {}, terms: {} },
-  ...{ created_ms: 0, expires_ms: 86_400_000, read_ms: 0, ...more }
+  ...{ created_ms: 0, expires_ms: 86_400_000, ...more }
 })
 
 /** A placer over these sessions, whose decisions take their slots as the dispatcher would. */

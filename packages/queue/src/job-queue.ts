@@ -136,6 +136,11 @@ export class JobQueue {
     return fetched
   }
 
+  /** Takes entries back that nobody has fetched. */
+  async remove(entries: readonly QueueEntry[]): Promise<void> {
+    await Promise.all(entries.map((entry) => this.#pool(entry.pool).queue.remove(entryId(entry.id, entry.epoch))))
+  }
+
   /** How many entries wait in a pool. */
   async depth(pool: string): Promise<number> {
     const { waiting = 0, prioritized = 0 } = await this.#pool(pool).queue.getJobCounts('waiting', 'prioritized')

@@ -126,3 +126,12 @@ export const toJob = (row: JobRow): Omit<Job, 'outputs'> => ({
   expiresAt: row.expires_at.toISOString(),
   endedAt: row.ended_at?.toISOString() ?? null
 })
+
+/** As `toJob` of the row that was just written for it; times in milliseconds since the epoch. */
+export const toNewJob = (job: NewJob, times: { created_ms: number; expires_ms: number }): Omit<Job, 'outputs'> => ({
+  ...{ id: job.id, kind: job.kind, state: 'queued', model: job.model, version: job.version, priority: job.priority },
+  attempts: [],
+  createdAt: new Date(times.created_ms).toISOString(),
+  expiresAt: new Date(times.expires_ms).toISOString(),
+  endedAt: null
+})

@@ -13,22 +13,29 @@ export type Claim = {
   leaseMs: number
 }
 
+/** What a device is to be sent of a job, and how long it had waited. */
+export type ClaimedJob = Pick<JobRow, 'id' | 'epoch' | 'kind' | 'deployment' | 'payload' | 'inputs' | 'session'> & {
+  queue_ms: number
+}
+
 /**
  * Gives queued jobs to devices. Only the rows that were still queued in this epoch, and not past their expiry, come back:
  * whatever BullMQ delivered twice or too late is dropped here. None at all when the caller no longer schedules: one that was
  * paused must not give out slots that its successor gives out.
  */
-export async function claimJobs(pool: pg.Pool, claims: Claim[], fence: Fence): Promise<JobRow[]> {
-  const { rows } = await pool.query<JobRow>(
-    `UPDATE jobs SET state = 'running', device_id = c.device_id, session = c.session, variant = c.variant,
+export async function claimJobs(pool: pg.Pool, claims: Claim[], fence: Fence): Promise<ClaimedJob[]> {
+  const { rows } = await pool.query<ClaimedJob>({
+    name: 'claim-jobs',
+    text: `UPDATE jobs SET state = 'running', device_id = c.device_id, session = c.session, variant = c.variant,
        runtime = c.runtime, started_at = now(), lease_expires_at = now() + c.lease_ms * interval '1 millisecond',
        progress = NULL
      FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::int[], $5::text[], $6::text[], $7::int[])
        AS c(id, epoch, device_id, session, variant, runtime, lease_ms)
      WHERE jobs.id = c.id AND jobs.epoch = c.epoch AND jobs.state = 'queued' AND jobs.expires_at > now()
        AND EXISTS (SELECT FROM scheduler_leases WHERE domain = $8 AND holder = $9 AND term = $10 AND expires_at > now())
-     RETURNING jobs.*`,
-    [
+     RETURNING jobs.id, jobs.epoch, jobs.kind, jobs.deployment, jobs.payload, jobs.inputs, jobs.session,
+       (extract(epoch FROM jobs.started_at - jobs.queued_at) * 1000)::float8 AS queue_ms`,
+    values: [
       claims.map((c) => c.id),
       claims.map((c) => c.epoch),
       claims.map((c) => c.deviceId),
@@ -40,11 +47,11 @@ export async function claimJobs(pool: pg.Pool, claims: Claim[], fence: Fence): P
       fence.holder,
       fence.term
     ]
-  )
+  })
   return rows
 }
 
-/** What the scheduler needs to place a fetched job; rows that are no longer queued in that epoch are left out. */
+/** What the scheduler needs to place a job. */
 export type WaitingJob = QueuedJob & {
   kind: JobRow['kind']
   model: string | null
@@ -52,23 +59,23 @@ export type WaitingJob = QueuedJob & {
   target_device_id: string | null
   selector: Selector
   terms: JobTerms
-  /** When it was submitted, when it expires, and when that was read: milliseconds since the epoch by Postgres's clock. */
+  /** When it was submitted, and when it expires: milliseconds since the epoch by Postgres's clock. */
   created_ms: number
   expires_ms: number
-  read_ms: number
 }
 
+/** Of jobs that BullMQ knows by their ids alone; those that are no longer queued in that epoch are left out. */
 export async function loadWaiting(pool: pg.Pool, jobs: Pick<QueuedJob, 'id' | 'epoch'>[]): Promise<WaitingJob[]> {
   if (jobs.length === 0) return []
-  const { rows } = await pool.query<WaitingJob>(
-    `SELECT jobs.id, jobs.epoch, pool, priority, kind, model, deployment, target_device_id, selector, terms,
+  const { rows } = await pool.query<WaitingJob>({
+    name: 'load-waiting',
+    text: `SELECT jobs.id, jobs.epoch, pool, priority, kind, model, deployment, target_device_id, selector, terms,
        (extract(epoch FROM created_at) * 1000)::float8 AS created_ms,
-       (extract(epoch FROM expires_at) * 1000)::float8 AS expires_ms,
-       (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS read_ms
+       (extract(epoch FROM expires_at) * 1000)::float8 AS expires_ms
      FROM jobs JOIN unnest($1::uuid[], $2::int[]) AS w(id, epoch) ON jobs.id = w.id AND jobs.epoch = w.epoch
      WHERE state = 'queued'`,
-    [jobs.map((job) => job.id), jobs.map((job) => job.epoch)]
-  )
+    values: [jobs.map((job) => job.id), jobs.map((job) => job.epoch)]
+  })
   return rows
 }
 
@@ -150,4 +157,11 @@ export async function openBenchmarks(
     [deviceId]
   )
   return rows
+}
+
+/** Postgres's clock, milliseconds since the epoch. */
+export async function serverNowMs(pool: pg.Pool): Promise<number> {
+  const text = 'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now_ms'
+  const { rows } = await pool.query<{ now_ms: number }>({ name: 'server-now', text })
+  return rows[0]?.now_ms ?? Number.NaN
 }

@@ -40,14 +40,15 @@ const attemptJson = (timings: string, error: string, runtime: string) => `jsonb_
  * is stale, and changes nothing.
  */
 export async function endJobs(pool: pg.Pool, ends: JobEnd[]): Promise<Map<string, JobKind>> {
-  const { rows } = await pool.query<{ id: string; kind: JobKind }>(
-    `UPDATE jobs SET state = e.state, ended_at = now(), runtime = coalesce(e.runtime, jobs.runtime), result = e.result,
+  const { rows } = await pool.query<{ id: string; kind: JobKind }>({
+    name: 'end-jobs',
+    text: `UPDATE jobs SET state = e.state, ended_at = now(), runtime = coalesce(e.runtime, jobs.runtime), result = e.result,
        outputs = e.outputs, error = e.error, lease_expires_at = NULL, attempts = jobs.attempts || ${attemptJson('e.timings', 'e.error', 'e.runtime')}
      FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::bytea[], $8::jsonb[],
        $9::uuid[]) AS e(id, epoch, state, runtime, timings, result, outputs, error, device_id)
      WHERE jobs.id = e.id AND jobs.epoch = e.epoch AND jobs.device_id = e.device_id AND jobs.state = 'running'
      RETURNING jobs.id, jobs.kind`,
-    [
+    values: [
       ends.map((e) => e.id),
       ends.map((e) => e.epoch),
       ends.map((e) => e.state),
@@ -58,7 +59,7 @@ export async function endJobs(pool: pg.Pool, ends: JobEnd[]): Promise<Map<string
       ends.map((e) => (e.error === null ? null : JSON.stringify(e.error))),
       ends.map((e) => e.deviceId)
     ]
-  )
+  })
   return new Map(rows.map((row) => [row.id, row.kind]))
 }
 
@@ -77,7 +78,7 @@ export async function requeueJob(pool: pg.Pool, requeue: Requeue): Promise<Reque
   const { rows } = await pool.query<QueuedJob & { state: 'queued' | 'failed'; error: JobError }>(
     `UPDATE jobs SET
        attempts = jobs.attempts || ${attemptJson(`'{}'::jsonb`, '$3::jsonb', 'NULL')},
-       runtime_kills = runtime_kills + $4, lease_expires_at = NULL, progress = NULL, enqueued_at = NULL,
+       runtime_kills = runtime_kills + $4, lease_expires_at = NULL, progress = NULL,
        state = CASE WHEN done THEN 'failed' ELSE 'queued' END,
        epoch = CASE WHEN done THEN jobs.epoch ELSE jobs.epoch + 1 END,
        ended_at = CASE WHEN done THEN now() END,
@@ -99,7 +100,15 @@ export async function requeueJob(pool: pg.Pool, requeue: Requeue): Promise<Reque
   return rows[0] ?? null
 }
 
-export type EndedEarly = { id: string; epoch: number; device_id: string | null; was_running: boolean; kind: string }
+export type EndedEarly = {
+  id: string
+  epoch: number
+  pool: string
+  priority: number
+  device_id: string | null
+  was_running: boolean
+  kind: string
+}
 
 /** Cancels a job whatever it does now; null when it had ended. */
 export async function cancelJob(pool: pg.Pool, id: string): Promise<EndedEarly | null> {
@@ -137,7 +146,7 @@ async function endEarly(
      FROM (SELECT id AS jid, state FROM jobs WHERE state IN ('queued', 'running') AND ${where}
        ORDER BY id FOR UPDATE) AS before
      WHERE jobs.id = before.jid
-     RETURNING jobs.id, jobs.epoch, jobs.device_id, jobs.kind, before.state = 'running' AS was_running`,
+     RETURNING jobs.id, jobs.epoch, jobs.pool, jobs.priority, jobs.device_id, jobs.kind, before.state = 'running' AS was_running`,
     [state, JSON.stringify(error), ...values]
   )
   return rows

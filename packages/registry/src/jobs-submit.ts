@@ -1,8 +1,10 @@
 import { SkerryError } from '@skerry/contracts'
 import type pg from 'pg'
-import type { JobRow, NewJob, QueuedJob } from './job-record.ts'
+import type { JobRow, NewJob } from './job-record.ts'
+import type { WaitingJob } from './jobs-claim.ts'
 
-export type Submitted = { id: string; created: boolean }
+/** `waiting`: the new row as `loadWaiting` would give it; null for one that was there before. */
+export type Submitted = { id: string; waiting: WaitingJob | null }
 
 /**
  * Inserts jobs in one statement. A job whose idempotency key is known is not inserted again: its row is answered, or an
@@ -10,8 +12,9 @@ export type Submitted = { id: string; created: boolean }
  */
 export async function insertJobs(pool: pg.Pool, jobs: NewJob[]): Promise<(Submitted | SkerryError)[]> {
   const rows = jobs.map(({ inputs, requestHash, ...job }) => ({ ...job }))
-  const inserted = await pool.query<{ id: string }>(
-    `INSERT INTO jobs (id, kind, pool, priority, model, version, deployment, payload, inputs, target_device_id, selector,
+  const inserted = await pool.query<Times & { id: string }>({
+    name: 'insert-jobs',
+    text: `INSERT INTO jobs (id, kind, pool, priority, model, version, deployment, payload, inputs, target_device_id, selector,
        terms, max_attempts, expires_at, idempotency_key, request_hash)
      SELECT j.id, j.kind, j.pool, j.priority, j.model, j.version, j.deployment, j.payload, b.inputs, j."targetDeviceId",
        j.selector, j.terms, j."maxAttempts", now() + j."ttlMs" * interval '1 millisecond', j."idempotencyKey", b.hash
@@ -19,30 +22,49 @@ export async function insertJobs(pool: pg.Pool, jobs: NewJob[]): Promise<(Submit
        deployment text, payload jsonb, "targetDeviceId" uuid, selector jsonb, terms jsonb, "maxAttempts" int, "ttlMs" bigint,
        "idempotencyKey" text)
      JOIN unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS b(id, inputs, hash) ON b.id = j.id
-     ON CONFLICT (idempotency_key) DO NOTHING RETURNING id`,
-    [
+     ON CONFLICT (idempotency_key) DO NOTHING
+     RETURNING id, (extract(epoch FROM created_at) * 1000)::float8 AS created_ms,
+       (extract(epoch FROM expires_at) * 1000)::float8 AS expires_ms`,
+    values: [
       JSON.stringify(rows),
       jobs.map((j) => j.id),
       jobs.map((j) => bytes(j.inputs)),
       jobs.map((j) => bytes(j.requestHash))
     ]
+  })
+  const created = new Map(inserted.rows.map((row) => [row.id, row]))
+  const known = await rowsUnder(
+    pool,
+    jobs.filter((job) => !created.has(job.id)).map((job) => job.idempotencyKey)
   )
-  const created = new Set(inserted.rows.map((row) => row.id))
-  if (created.size === jobs.length) return jobs.map((job) => ({ id: job.id, created: true }))
-  const keys = jobs.filter((job) => !created.has(job.id)).map((job) => job.idempotencyKey)
-  const known = await pool.query<{ id: string; idempotency_key: string; request_hash: Buffer }>(
-    'SELECT id, idempotency_key, request_hash FROM jobs WHERE idempotency_key = ANY($1)',
-    [keys]
-  )
-  const byKey = new Map(known.rows.map((row) => [row.idempotency_key, row]))
   return jobs.map((job) => {
-    if (created.has(job.id)) return { id: job.id, created: true }
-    const row = job.idempotencyKey === null ? undefined : byKey.get(job.idempotencyKey)
+    const times = created.get(job.id)
+    if (times !== undefined) return { id: job.id, waiting: waitingOf(job, times) }
+    const row = job.idempotencyKey === null ? undefined : known.get(job.idempotencyKey)
     if (row === undefined) return new SkerryError('internal', 'The job was neither stored nor found')
     if (job.requestHash === null || !row.request_hash.equals(job.requestHash))
       return new SkerryError('idempotency-mismatch')
-    return { id: row.id, created: false }
+    return { id: row.id, waiting: null }
   })
+}
+
+type Times = Pick<WaitingJob, 'created_ms' | 'expires_ms'>
+
+const waitingOf = (job: NewJob, { created_ms, expires_ms }: Times): WaitingJob => ({
+  ...{ id: job.id, epoch: 1, pool: job.pool, priority: job.priority, kind: job.kind, model: job.model },
+  ...{ deployment: job.deployment, target_device_id: job.targetDeviceId, selector: job.selector, terms: job.terms },
+  ...{ created_ms, expires_ms }
+})
+
+type KnownRow = { id: string; idempotency_key: string; request_hash: Buffer }
+
+async function rowsUnder(pool: pg.Pool, keys: (string | null)[]): Promise<Map<string, KnownRow>> {
+  if (keys.length === 0) return new Map()
+  const { rows } = await pool.query<KnownRow>(
+    'SELECT id, idempotency_key, request_hash FROM jobs WHERE idempotency_key = ANY($1)',
+    [keys]
+  )
+  return new Map(rows.map((row) => [row.idempotency_key, row]))
 }
 
 /** Whether a job was submitted with this key. */
@@ -53,16 +75,6 @@ export async function isKeyKnown(pool: pg.Pool, idempotencyKey: string): Promise
 
 const bytes = (value: Uint8Array | null): Buffer | null =>
   value === null ? null : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-
-/** The jobs are in BullMQ now; a row that has moved on meanwhile (another epoch) keeps its empty mark. */
-export async function markEnqueued(pool: pg.Pool, jobs: Pick<QueuedJob, 'id' | 'epoch'>[]): Promise<void> {
-  if (jobs.length === 0) return
-  await pool.query(
-    `UPDATE jobs SET enqueued_at = now() FROM unnest($1::uuid[], $2::int[]) AS e(id, epoch)
-     WHERE jobs.id = e.id AND jobs.epoch = e.epoch`,
-    [jobs.map((job) => job.id), jobs.map((job) => job.epoch)]
-  )
-}
 
 export async function findJob(pool: pg.Pool, id: string): Promise<JobRow | null> {
   const { rows } = await pool.query<JobRow>('SELECT * FROM jobs WHERE id = $1', [id])

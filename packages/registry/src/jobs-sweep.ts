@@ -1,22 +1,18 @@
 import type pg from 'pg'
 import type { QueuedJob } from './job-record.ts'
 
-/** Queued rows that nobody has put into BullMQ: the submitter died, or is about to. */
-export async function dueForQueue(pool: pg.Pool, olderThanMs: number, limit: number): Promise<QueuedJob[]> {
+/** Queued rows that became so at least that long ago, a page at a time by id. */
+export async function queuedAfter(
+  pool: pg.Pool,
+  afterId: string | null,
+  limit: number,
+  olderThanMs: number
+): Promise<QueuedJob[]> {
   const { rows } = await pool.query<QueuedJob>(
     `SELECT id, epoch, pool, priority FROM jobs
-     WHERE state = 'queued' AND enqueued_at IS NULL AND queued_at <= now() - $1::int * interval '1 millisecond'
+     WHERE state = 'queued' AND ($1::uuid IS NULL OR id > $1) AND queued_at <= now() - $3::int * interval '1 millisecond'
      ORDER BY id LIMIT $2`,
-    [olderThanMs, limit]
-  )
-  return rows
-}
-
-/** Every queued row, a page at a time by id: for a sweep in full, when BullMQ's memory is not to be trusted. */
-export async function queuedAfter(pool: pg.Pool, afterId: string | null, limit: number): Promise<QueuedJob[]> {
-  const { rows } = await pool.query<QueuedJob>(
-    `SELECT id, epoch, pool, priority FROM jobs WHERE state = 'queued' AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2`,
-    [afterId, limit]
+    [afterId, limit, olderThanMs]
   )
   return rows
 }

@@ -42,11 +42,11 @@ export default async function jobs(app: App, { engine }: RouteOptions): Promise<
     },
     async (request, reply) => {
       const job = (request.binary as BinaryBody | undefined)?.attach(request.body) ?? request.body
-      const { id } = await engine.submission.inference(job, idempotencyKey(request))
+      const accepted = await engine.submission.answeredInference(job, idempotencyKey(request))
       return reply
         .code(202)
-        .header('location', `/api/v1/jobs/${id}`)
-        .send(await engine.jobs.get(id))
+        .header('location', `/api/v1/jobs/${accepted.id}`)
+        .send(accepted.job ?? (await engine.jobs.get(accepted.id)))
     }
   )
 

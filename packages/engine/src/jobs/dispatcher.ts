@@ -2,19 +2,22 @@ import { CONVERSION_LEASE_MS, type ControlFrame, INFERENCE_LEASE_MS } from '@ske
 import type { QueueEntry } from '@skerry/queue'
 import {
   type Claim,
+  type ClaimedJob,
   claimJobs,
   type Fence,
   type InferencePayload,
-  type JobRow,
   loadWaiting,
-  openPools
+  openPools,
+  serverNowMs,
+  type WaitingJob
 } from '@skerry/registry'
 import { type Fleet, jobKey } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
 import type { Decision, Placer } from '../scheduling/placer.ts'
 import { slotOf } from '../scheduling/work.ts'
-import type { CallRef } from '../synchronous/call.ts'
+import { type CallRef, isTicket } from '../synchronous/call.ts'
 import type { CallRuns } from '../synchronous/call-runs.ts'
+import { entryOf } from './outbox.ts'
 import { PoolWatch } from './pool-watch.ts'
 
 const FETCH_LIMIT = 256
@@ -82,12 +85,15 @@ export class Dispatcher {
   async start(fence: Fence): Promise<void> {
     this.#stopped = false
     this.#fence = fence
-    for (const pool of await openPools(this.#resources.registry.pool)) this.#pools.wake(pool)
+    const { pool: postgres } = this.#resources.registry
+    this.#placer.noteServerTime(await serverNowMs(postgres))
+    for (const pool of await openPools(postgres)) this.#pools.wake(pool)
     // A wake-up can be lost with a connection; the slow poll is the net below it.
     this.#poll = setInterval(() => {
       this.#placer.relax(POLL_MS)
       this.#placer.dropHopeless()
       for (const key of this.#calls.overdue()) this.#forgetCall(key)
+      void this.#readClock()
       this.pollAll()
     }, POLL_MS)
     this.pollAll()
@@ -99,6 +105,15 @@ export class Dispatcher {
     clearTimeout(this.#heldBack)
     await this.#pumping
     this.#calls.lost(this.#calls.waiting(), 'the replica that schedules changes')
+  }
+
+  /** What has expired is Postgres's to say, so that its clock has to be known. */
+  async #readClock(): Promise<void> {
+    try {
+      this.#placer.noteServerTime(await serverNowMs(this.#resources.registry.pool))
+    } catch (error) {
+      this.#resources.log.warn({ err: error }, "Postgres's clock could not be read; it is tried again")
+    }
   }
 
   wake(pool: string): void {
@@ -201,15 +216,16 @@ export class Dispatcher {
     if (fetched.length === limit) this.#pools.wake(pool)
     else this.#pools.foundEmpty(pool)
     if (fetched.length === 0) return
-    const [jobs, calls] = await Promise.all([
+    const [loaded, calls] = await Promise.all([
       loadWaiting(
         registry.pool,
         fetched.filter(({ data }) => data === null)
       ),
-      this.#calls.open(fetched.filter(({ data }) => data !== null))
+      this.#calls.open(fetched.filter(({ data }) => isTicket(data)))
     ])
+    const fresh = fetched.flatMap(({ data }) => (data === null || isTicket(data) ? [] : [data as WaitingJob]))
     // Its class has no room although its pool had: it waits on in the pool.
-    const back: QueueEntry[] = jobs.filter((job) => !this.#placer.offer(job))
+    const back: QueueEntry[] = [...fresh, ...loaded].filter((job) => !this.#placer.offer(job)).map(entryOf)
     for (const call of calls)
       if (this.#placer.offerCall(call.job, call.times)) this.#calls.taken(call)
       else back.push(call.entry)
@@ -243,7 +259,7 @@ export class Dispatcher {
     }
     if (claims.length === 0) return true
     if (this.#fence === null) throw new Error('the dispatcher was not started')
-    let rows: JobRow[]
+    let rows: ClaimedJob[]
     try {
       rows = await claimJobs(this.#resources.registry.pool, claims, this.#fence)
     } catch (error) {
@@ -288,23 +304,23 @@ export class Dispatcher {
     this.#fleet.release(deviceId, key)
   }
 
-  #send(row: JobRow, { session: chosen, served }: Decision, claimedAtMs: number): void {
+  #send(row: ClaimedJob, { session: chosen, served }: Decision, claimedAtMs: number): void {
     const session = this.#fleet.current(chosen.deviceId, row.session ?? -1)
     // The device left between claim and frame: its lease, or its next hello, brings the job back.
     if (session === undefined) return
     const work = workOf(row, served)
     session.link.send({ type: 'assign', jobId: row.id, epoch: row.epoch, work }, bodyOf(row), { claimedAtMs })
     const { queueMs, dispatchMs } = this.#resources.metrics
-    queueMs.observe({ kind: row.kind }, (row.started_at?.getTime() ?? 0) - row.queued_at.getTime())
+    queueMs.observe({ kind: row.kind }, row.queue_ms)
     dispatchMs.observe({ kind: row.kind }, this.#resources.nowMs() - claimedAtMs)
   }
 }
 
-function workOf(row: JobRow, served: Decision['served']): WorkPayload {
+function workOf(row: ClaimedJob, served: Decision['served']): WorkPayload {
   if (row.kind !== 'inference') return row.payload as WorkPayload
   const { inputs, outputs } = row.payload as InferencePayload
   return { kind: 'inference', deployment: row.deployment ?? '', artifact: served?.artifact ?? '', inputs, outputs }
 }
 
-const bodyOf = (row: JobRow): Uint8Array[] =>
+const bodyOf = (row: ClaimedJob): Uint8Array[] =>
   row.kind !== 'inference' || row.inputs === null || row.inputs.length === 0 ? [] : [row.inputs]

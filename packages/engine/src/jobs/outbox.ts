@@ -1,17 +1,24 @@
-import { markEnqueued, type QueuedJob } from '@skerry/registry'
+import type { QueueEntry } from '@skerry/queue'
+import type { WaitingJob } from '@skerry/registry'
 import type { EngineResources } from '../resources.ts'
+
+/** A row that was just written, with all that the scheduler goes by: it need not be read again to be placed. */
+export const entryOf = (job: WaitingJob): QueueEntry => ({
+  ...{ id: job.id, epoch: job.epoch, pool: job.pool, priority: job.priority },
+  data: job
+})
 
 /** Beyond this many jobs waiting to be handed to BullMQ (it is down, or slow) the rows wait for the sweep instead. */
 const MAX_BACKLOG = 20_000
 
 /**
- * From the rows to BullMQ. A submitted job is durable once its row is; handing it over runs behind the answer, in batches,
- * and what is lost on the way is found by the sweep, because its row still has no `enqueued_at`.
+ * From the rows to BullMQ. A submitted job is durable once its row is; handing it over runs behind the answer, in batches, and
+ * what is lost on the way is found by the sweep, which compares the queued rows with what BullMQ and the scheduler hold.
  */
 export class Outbox {
   readonly #resources: EngineResources
   readonly #wake: (pool: string) => void
-  #backlog: QueuedJob[] = []
+  #backlog: QueueEntry[] = []
   #running: Promise<void> | null = null
 
   constructor(resources: EngineResources, wake: (pool: string) => void) {
@@ -19,7 +26,7 @@ export class Outbox {
     this.#wake = wake
   }
 
-  enqueue(jobs: readonly QueuedJob[]): void {
+  enqueue(jobs: readonly QueueEntry[]): void {
     if (this.#backlog.length + jobs.length > MAX_BACKLOG) return
     this.#backlog.push(...jobs)
     this.#running ??= this.#drain()
@@ -40,11 +47,10 @@ export class Outbox {
     this.#running = null
   }
 
-  /** Adds to BullMQ, wakes the scheduler, then marks the rows. */
-  async deliver(jobs: readonly QueuedJob[]): Promise<void> {
+  /** Adds to BullMQ, then wakes the scheduler. */
+  async deliver(jobs: readonly QueueEntry[]): Promise<void> {
     await this.#resources.queue.add(jobs)
     for (const pool of new Set(jobs.map((job) => job.pool))) this.#wake(pool)
-    await markEnqueued(this.#resources.registry.pool, [...jobs])
   }
 
   async idle(): Promise<void> {

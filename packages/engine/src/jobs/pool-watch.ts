@@ -19,11 +19,6 @@ export class PoolWatch {
     for (const pool of this.#known) this.#polled.add(pool)
   }
 
-  /** Whether something is known to wait there, or to have come since it was last looked into. */
-  isWoken(pool: string): boolean {
-    return this.#woken.has(pool)
-  }
-
   /**
    * At most `limit` pools that have room. They are looked into from here on: a wake-up that comes meanwhile may be for what
    * the look misses, and brings them back. One without room stays until some of it was placed.

@@ -1,14 +1,17 @@
 import { SkerryError, type TensorDescription } from '@skerry/contracts'
 import type { EngineResources } from '../resources.ts'
 
+/** A message that it changed can be lost. */
 const CACHE_MS = 1_000
+/** So long it may still be gone by while it is read again. */
+const STALE_MS = 2_000
 
 export type Serving = { deployment: string; version: string; inputs: TensorDescription[]; outputs: TensorDescription[] }
 
 /** Which deployment answers for a model, and the tensors that the model was uploaded with. */
 export class ServingModels {
   readonly #resources: EngineResources
-  readonly #found = new Map<string, { at: number; found: Promise<Serving> }>()
+  readonly #found = new Map<string, { atMs: number; found: Promise<Serving> }>()
 
   constructor(resources: EngineResources) {
     this.#resources = resources
@@ -23,11 +26,15 @@ export class ServingModels {
   of(model: string, version: string | undefined): Promise<Serving> {
     const key = `${model}\n${version ?? ''}`
     const cached = this.#found.get(key)
-    if (cached !== undefined && this.#resources.nowMs() - cached.at < CACHE_MS) return cached.found
+    const ageMs = cached === undefined ? Number.POSITIVE_INFINITY : this.#resources.nowMs() - cached.atMs
+    if (cached !== undefined && ageMs < CACHE_MS) return cached.found
     const found = this.#find(model, version)
-    this.#found.set(key, { at: this.#resources.nowMs(), found })
-    found.catch(() => this.#found.delete(key))
-    return found
+    const fresh = { atMs: this.#resources.nowMs(), found }
+    found.catch(() => {
+      if (this.#found.get(key) === fresh) this.#found.delete(key)
+    })
+    this.#found.set(key, fresh)
+    return cached !== undefined && ageMs < STALE_MS ? cached.found : found
   }
 
   async #find(model: string, version: string | undefined): Promise<Serving> {

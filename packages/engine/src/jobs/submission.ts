@@ -3,6 +3,7 @@ import {
   canonicalJson,
   DEFAULT_TTL_MS,
   INLINE_TENSOR_BYTES,
+  type Job,
   type JobRequest,
   MAX_ATTEMPTS,
   SkerryError
@@ -14,12 +15,13 @@ import {
   type JobTerms,
   type NewJob,
   newId,
-  type Submitted
+  type Submitted,
+  toNewJob
 } from '@skerry/registry'
 import { Batcher } from '../batcher.ts'
 import type { EngineResources } from '../resources.ts'
 import { checkInputs, type GivenTensor, InferenceInputs, runnableOutput } from './inference-inputs.ts'
-import type { Outbox } from './outbox.ts'
+import { entryOf, type Outbox } from './outbox.ts'
 import { deploymentPool, devicePool } from './pools.ts'
 import type { ServingModels } from './serving.ts'
 
@@ -72,6 +74,20 @@ export class Submission {
    * blob-unknown, idempotency-mismatch, deadline-infeasible, too-many-requests.
    */
   async inference(request: GivenJob, idempotencyKey: string | null): Promise<Submitted> {
+    return this.insert(await this.#checked(request, idempotencyKey))
+  }
+
+  /** As `inference`, with the job itself where it is new. */
+  async answeredInference(
+    request: GivenJob,
+    idempotencyKey: string | null
+  ): Promise<{ id: string; job: Omit<Job, 'outputs'> | null }> {
+    const job = await this.#checked(request, idempotencyKey)
+    const { id, waiting } = await this.insert(job)
+    return { id, job: waiting === null ? null : toNewJob(job, waiting) }
+  }
+
+  async #checked(request: GivenJob, idempotencyKey: string | null): Promise<NewJob> {
     const serving = await this.#serving.of(request.model, request.version)
     checkInputs(request.inputs, serving.inputs)
     if (request.device !== undefined) await this.#resources.registry.devices.get(request.device)
@@ -94,7 +110,7 @@ export class Submission {
     await this.#admit(job)
     const { tensors, inline } = await this.#inputs.store(request.inputs, INLINE_TENSOR_BYTES)
     const payload: InferencePayload = { inputs: tensors, outputs: serving.outputs.map(runnableOutput) }
-    return this.insert({ ...job, payload, inputs: inline })
+    return { ...job, payload, inputs: inline }
   }
 
   /** A job that was taken before is taken again, whatever now stands against it. */
@@ -112,8 +128,8 @@ export class Submission {
   async insert(job: Omit<NewJob, 'id'> & { id?: string }): Promise<Submitted> {
     const submitted = await this.#inserts.submit({ id: newId(), ...job })
     if (submitted instanceof SkerryError) throw submitted
-    if (submitted.created)
-      this.#outbox.enqueue([{ id: submitted.id, epoch: 1, pool: job.pool, priority: job.priority }])
+    const { waiting } = submitted
+    if (waiting !== null) this.#outbox.enqueue([entryOf(waiting)])
     return submitted
   }
 }

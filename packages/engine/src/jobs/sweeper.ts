@@ -1,6 +1,5 @@
 import { CONVERSION_LEASE_MS, INFERENCE_LEASE_MS } from '@skerry/contracts'
 import {
-  dueForQueue,
   type EndedEarly,
   expireJobs,
   findJob,
@@ -23,7 +22,7 @@ import type { Outbox } from './outbox.ts'
 
 const PAGE = 2_000
 /** Younger rows are on their way through the outbox. */
-const DUE_AFTER_MS = 2_000
+const UNDER_WAY_MS = 2_000
 /** Of the jobs that expire in one sweep; an explanation reads the whole fleet. */
 const EXPLAINED_AT_ONCE = 20
 /** What was taken out of a pool before that and is still not acknowledged was lost with a connection. */
@@ -77,8 +76,7 @@ export class Sweeper {
       const gone = await registry.replicas.dropStale(this.#resources.bus.id)
       if (gone.length > 0) onReplicasGone(gone)
     })
-    this.#tasks.every(10_000, () => this.sweepQueued())
-    this.#tasks.every(10_000, () => this.#sweepDue())
+    this.#tasks.every(10_000, () => this.sweepQueued(UNDER_WAY_MS))
     this.#tasks.every(3_600_000, async () => void (await retire(registry.pool)))
   }
 
@@ -86,13 +84,13 @@ export class Sweeper {
     return this.#tasks.stop()
   }
 
-  /** Every queued row that neither BullMQ nor the scheduler's memory holds is added again. */
-  async sweepQueued(): Promise<void> {
+  /** Every queued row of that age that neither BullMQ nor the scheduler's memory holds is added again. */
+  async sweepQueued(olderThanMs = 0): Promise<void> {
     const { registry, queue } = this.#resources
     for (const pool of await openPools(registry.pool)) await queue.dropUnacknowledged(pool, FETCHED_WITHIN_MS)
     let after: string | null = null
     for (;;) {
-      const page: QueuedJob[] = await queuedAfter(registry.pool, after, PAGE)
+      const page: QueuedJob[] = await queuedAfter(registry.pool, after, PAGE, olderThanMs)
       if (page.length === 0) return
       const loose = page.filter((job) => !this.#dispatcher.holds(job.id, job.epoch))
       const present = await queue.present(loose)
@@ -103,10 +101,6 @@ export class Sweeper {
       after = page.at(-1)?.id ?? null
       if (page.length < PAGE) return
     }
-  }
-
-  async #sweepDue(): Promise<void> {
-    await this.#readd(await dueForQueue(this.#resources.registry.pool, DUE_AFTER_MS, PAGE))
   }
 
   async #readd(jobs: QueuedJob[]): Promise<void> {
@@ -149,6 +143,11 @@ export class Sweeper {
 
   /** The rows have ended; what still runs on a device is told to stop, and keeps its slot until it says it did. */
   endedEarly(jobs: EndedEarly[]): void {
+    const waiting = jobs.filter((job) => !job.was_running && !this.#dispatcher.holds(job.id, job.epoch))
+    // What is fetched meanwhile fails its claim.
+    this.#resources.queue
+      .remove(waiting)
+      .catch((error) => this.#resources.log.warn({ err: error }, 'jobs that ended are in the queue still'))
     for (const job of jobs) {
       this.#dispatcher.forget(job.id, job.epoch)
       if (job.was_running && job.device_id !== null) this.#cancel(job.device_id, job.id, job.epoch)

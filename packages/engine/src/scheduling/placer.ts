@@ -150,10 +150,14 @@ export class Placer {
     return Math.min(room, this.#poolRoom - (this.#held.get(pool) ?? 0))
   }
 
+  /** Postgres has just told its time; jobs' own are by it. */
+  noteServerTime(serverMs: number): void {
+    this.#clock.observe(serverMs, this.#nowMs())
+  }
+
   /** False where memory is full: the job is to stay in its pool. */
   offer(job: WaitingJob): boolean {
     if (this.#works.has(jobKey(job.id, job.epoch))) return true
-    this.#clock.observe(job.read_ms, this.#nowMs())
     return this.#take(job, job.created_ms, timesOf(job, this.#clock))
   }
 

@@ -7,7 +7,7 @@ const BEST_EFFORT_MS = 60_000
 const DEFAULT_MAX_SKEW = 1
 
 /** What the scheduler places: a row, or a call that has none. */
-export type PlacedJob = Omit<WaitingJob, 'created_ms' | 'expires_ms' | 'read_ms'>
+export type PlacedJob = Omit<WaitingJob, 'created_ms' | 'expires_ms'>
 /** A job that waits in the scheduler's memory. */
 export type WaitingWork = PendingWork & { job: PlacedJob }
 /** By the scheduler's clock, milliseconds. */

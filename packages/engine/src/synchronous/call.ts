@@ -13,6 +13,8 @@ export type CallTicket = {
   payload: InferencePayload
 }
 
+export const isTicket = (data: unknown): data is CallTicket => data !== null && 'origin' in Object(data)
+
 /** What goes with a call's frame to the replica that holds the device's socket, so that it knows who waits. */
 export type CallRoute = { origin: string; variant: string | null }
 
