@@ -6,6 +6,8 @@ export type BenchmarkContext = {
   valkeyServer: string
   /** Kept models of the worked example are looked for here, and made where they are missing. */
   dataDir: string
+  /** How many devices are connected, for benchmarks that compare sizes of a fleet; each has its own sizes without it. */
+  devices?: readonly number[]
   /** Progress, for a person. */
   say: (line: string) => void
 }
@@ -29,7 +31,8 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
     run: async (context) => (await import('./conversion.ts')).benchmarkConversion(context)
   },
   dispatch: {
-    summary: 'durable jobs a second over 100 simulated devices; peer: no-op jobs through BullMQ alone',
+    summary:
+      'durable jobs a second over 100 devices, beside BullMQ alone; cost per job and to connect --devices 10,...,10000',
     run: async (context) => (await import('./dispatch.ts')).benchmarkDispatch(context)
   },
   placement: {

@@ -11,8 +11,10 @@ import { type Service, startPostgres, startValkey } from '@skerry/embedded'
 export class ControlPlaneProcess {
   readonly url: string
   readonly redisUrl: string
+  readonly databaseUrl: string
   readonly key: string
-  readonly #process: ChildProcess
+  #process: ChildProcess
+  readonly #start: () => Promise<ChildProcess>
   readonly #services: Service[]
   readonly #dir: string
 
@@ -22,39 +24,57 @@ export class ControlPlaneProcess {
     const valkey = await startValkey({ dir: join(dir, 'valkey'), valkeyServer })
     const port = await freePort()
     const server = fileURLToPath(new URL('../../../apps/control-plane/dist/server.js', import.meta.url))
-    const child = spawn(process.execPath, [server], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-      env: {
-        SKERRY_HTTP_PORT: String(port),
-        SKERRY_DATA_DIR: dir,
-        SKERRY_DATABASE_URL: postgres.url,
-        SKERRY_REDIS_URL: valkey.url,
-        SKERRY_BLOB_URL: pathToFileURL(join(dir, 'blobs')).href,
-        SKERRY_LOG_LEVEL: 'warn'
-      }
-    })
+    const env = {
+      SKERRY_HTTP_PORT: String(port),
+      SKERRY_DATA_DIR: dir,
+      SKERRY_DATABASE_URL: postgres.url,
+      SKERRY_REDIS_URL: valkey.url,
+      SKERRY_BLOB_URL: pathToFileURL(join(dir, 'blobs')).href,
+      SKERRY_LOG_LEVEL: 'warn'
+    }
     const url = `http://127.0.0.1:${port}`
-    // Whatever ends this process must not leave it behind.
-    process.once('exit', () => child.kill('SIGKILL'))
-    await ready(url, child)
+    const begin = async (): Promise<ChildProcess> => {
+      const child = spawn(process.execPath, [server], { stdio: ['ignore', 'ignore', 'inherit'], env })
+      // Whatever ends this process must not leave it behind.
+      process.once('exit', () => child.kill('SIGKILL'))
+      await ready(url, child)
+      return child
+    }
+    const child = await begin()
     const key = readFileSync(join(dir, 'admin.key'), 'utf8').trim()
-    return new ControlPlaneProcess(url, valkey.url, key, child, [postgres, valkey], dir)
+    return new ControlPlaneProcess({ url, key, dir, child, start: begin, postgres, valkey })
   }
 
-  private constructor(
-    url: string,
-    redisUrl: string,
-    key: string,
-    child: ChildProcess,
-    services: Service[],
+  private constructor(parts: {
+    url: string
+    key: string
     dir: string
-  ) {
-    this.url = url
-    this.redisUrl = redisUrl
-    this.key = key
-    this.#process = child
-    this.#services = services
-    this.#dir = dir
+    child: ChildProcess
+    start: () => Promise<ChildProcess>
+    postgres: Service
+    valkey: Service
+  }) {
+    this.url = parts.url
+    this.redisUrl = parts.valkey.url
+    this.databaseUrl = parts.postgres.url
+    this.key = parts.key
+    this.#process = parts.child
+    this.#start = parts.start
+    this.#services = [parts.postgres, parts.valkey]
+    this.#dir = parts.dir
+  }
+
+  /** Its own id while it runs: of the process, not of the services. */
+  get pid(): number {
+    return this.#process.pid ?? 0
+  }
+
+  /** Kills it, as a crash would, and starts it again on what is stored. */
+  async restart(): Promise<void> {
+    const ended = once(this.#process, 'exit')
+    this.#process.kill('SIGKILL')
+    await ended
+    this.#process = await this.#start()
   }
 
   /** The answer's text. @throws Error for anything but 2xx, with what came. */

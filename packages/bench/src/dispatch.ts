@@ -6,6 +6,7 @@ import { Queue, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import type { BenchmarkContext, BenchmarkResult } from './benchmarks.ts'
 import { ControlPlaneProcess } from './control-plane-process.ts'
+import { benchmarkFleetSizes } from './fleet-sizes.ts'
 import { median } from './median.ts'
 
 const DEVICES = 100
@@ -23,7 +24,9 @@ const SOURCE = Buffer.concat([Buffer.from('894844460d0a1a0a', 'hex'), Buffer.all
  * how long one job takes to the device's socket while devices are idle. The devices are simulated, their sockets and the
  * protocol are real; a device hears that its result is accepted once the row is written.
  */
-export async function benchmarkDispatch({ valkeyServer, say }: BenchmarkContext): Promise<BenchmarkResult> {
+export async function benchmarkDispatch(context: BenchmarkContext): Promise<BenchmarkResult> {
+  const { valkeyServer, say } = context
+  const bySize = await benchmarkFleetSizes(context)
   const controlPlane = await ControlPlaneProcess.start(valkeyServer)
   try {
     const devices = await connectDevices(controlPlane)
@@ -52,6 +55,7 @@ export async function benchmarkDispatch({ valkeyServer, say }: BenchmarkContext)
       rounds: ROUNDS,
       idleDispatchP50Ms: at(idle, 0.5),
       idleDispatchP99Ms: at(idle, 0.99),
+      ...bySize,
       goals: { ratio: 0.25, stretchRatio: 0.5, idleDispatchP99Ms: 10 }
     }
   } finally {
@@ -63,7 +67,7 @@ const perSecond = (perMs: number | undefined): number => Math.round((perMs ?? 0)
 const at = (sorted: readonly number[], q: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN
 
-const jobLine = (): string =>
+export const jobLine = (): string =>
   JSON.stringify({
     kind: 'inference',
     model: 'bench',
@@ -172,7 +176,7 @@ export async function connectDevices(controlPlane: ControlPlaneProcess): Promise
   throw new Error('not all devices serve the model within a minute')
 }
 
-function answer(): Answer {
+export function answer(): NonNullable<Answer> {
   return {
     frame: {
       runtime: 'litert',
@@ -183,13 +187,13 @@ function answer(): Answer {
   }
 }
 
-async function joinToken(controlPlane: ControlPlaneProcess, capability: string): Promise<string> {
-  const body = { capabilities: [capability], uses: 1_000 }
+export async function joinToken(controlPlane: ControlPlaneProcess, capability: string, uses = 1_000): Promise<string> {
+  const body = { capabilities: [capability], uses }
   return (await controlPlane.json<{ token: string }>('POST', '/join-tokens', body)).token
 }
 
 /** A model of 16 floats that a simulated device converted; nothing ever runs it. */
-async function deployModel(controlPlane: ControlPlaneProcess): Promise<void> {
+export async function deployModel(controlPlane: ControlPlaneProcess): Promise<void> {
   const bytes = Buffer.from('no model')
   const sha256 = createHash('sha256').update(bytes).digest('hex')
   await controlPlane.call('PUT', `/blobs/${sha256}`, bytes, 'application/octet-stream')
