@@ -1,5 +1,5 @@
 import { type Deployment, type DeploymentRequest, type Device, type ResultFrame, SkerryError } from '@skerry/contracts'
-import { countByState, type Fence, type JobRow, type Submitted } from '@skerry/registry'
+import { countByState, type Fence, findJob, type JobRow, type Submitted } from '@skerry/registry'
 import type { OperatorSupport } from '@skerry/scheduler'
 import { ActiveScheduler } from './cluster/active-scheduler.ts'
 import { Cluster } from './cluster/cluster.ts'
@@ -256,7 +256,7 @@ export class Engine {
   /** Labels decide placements and dispatch, so both look again. */
   async deviceChanged(device: Device): Promise<void> {
     await this.#heed(device.id)
-    this.#reconcile()
+    this.#reconcileDevice(device.id)
   }
 
   /** Resolves once the scheduler goes by what Postgres says of the device now. A scheduler that begins later does anyway. */
@@ -286,20 +286,19 @@ export class Engine {
   }
 
   async #afterBenchmark(id: string, state: string): Promise<void> {
-    if (state === 'failed') {
-      const { rows } = await this.resources.registry.pool.query<JobRow>('SELECT * FROM jobs WHERE id = $1', [id])
-      const row = rows[0]
-      const work = row?.payload as Extract<WorkPayload, { kind: 'benchmark' }> | undefined
-      if (row?.target_device_id && work !== undefined && row.error?.code !== 'deployment-deleted')
-        this.cluster.tell({
-          type: 'benchmark-failed',
-          deviceId: row.target_device_id,
-          artifact: work.artifact,
-          runtime: work.runtime,
-          reason: row.error?.message ?? 'unknown'
-        })
+    const row = await findJob(this.resources.registry.pool, id)
+    if (row === null || row.target_device_id === null) return
+    const deviceId = row.target_device_id
+    const { artifact, runtime } = row.payload as Extract<WorkPayload, { kind: 'benchmark' }>
+    if (state === 'failed' && row.error?.code !== 'deployment-deleted') {
+      const reason = row.error?.message ?? 'unknown'
+      this.cluster.tell({ type: 'benchmark-failed', deviceId, artifact, runtime, reason })
     }
-    this.#reconcile()
+    this.#reconcileDevice(deviceId)
+  }
+
+  #reconcileDevice(deviceId: string): void {
+    this.cluster.tell({ type: 'reconcile-devices', devices: [deviceId] })
   }
 
   #reconcile(): void {

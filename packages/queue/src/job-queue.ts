@@ -199,6 +199,14 @@ export class JobQueue {
     await queue.close()
   }
 
+  /** Forgets that it ever asked for this pool, not what waits in it: pools of single devices are many, and seldom used. */
+  letGo(name: string): void {
+    const pool = this.#pools.get(name)
+    if (pool === undefined) return
+    this.#pools.delete(name)
+    for (const each of [pool.worker, pool.queue]) each.close().catch((error: Error) => this.#options.onError?.(error))
+  }
+
   async ping(): Promise<void> {
     await this.#redis.ping()
   }

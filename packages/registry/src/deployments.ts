@@ -27,7 +27,7 @@ const toPlacement = (row: PlacementRow): Placement => ({
   updatedAt: row.updatedAt.toISOString()
 })
 
-const toDeployment = (row: DeploymentModel & { placements: PlacementRow[] }): Deployment => ({
+const toTerms = (row: DeploymentModel): DeploymentTerms => ({
   name: row.name,
   model: row.modelName,
   version: row.version,
@@ -36,25 +36,20 @@ const toDeployment = (row: DeploymentModel & { placements: PlacementRow[] }): De
   requirements: row.requirements as Requirements,
   allowUnproven: row.allowUnproven,
   phase: row.phase as DeploymentPhase,
-  devices: row.placements.map(toPlacement),
   createdAt: row.createdAt.toISOString()
+})
+
+const toDeployment = (row: DeploymentModel & { placements: PlacementRow[] }): Deployment => ({
+  ...toTerms(row),
+  devices: row.placements.map(toPlacement)
 })
 
 const include = {
   placements: { include: { device: { select: { name: true } } }, orderBy: { deviceId: 'asc' as const } }
 }
 
-export type PlacementWrite = {
-  deployment: string
-  deviceId: string
-  variant: string | null
-  artifact: string | null
-  runtime: string | null
-  state: PlacementState
-  reason: string | null
-  measured?: { variant: string; p50Ms: number }[]
-  passedOver?: { variant: string; reason: string }[]
-}
+/** A deployment without its placements, which may be as many as there are devices. */
+export type DeploymentTerms = Omit<Deployment, 'devices'>
 
 export class DeploymentRegistry {
   readonly #db: Connection
@@ -110,8 +105,10 @@ export class DeploymentRegistry {
     return toPage(rows, limit, (row) => row.name, toDeployment)
   }
 
-  async all(): Promise<Deployment[]> {
-    return (await this.#db.prisma.deployment.findMany({ include, orderBy: { createdAt: 'asc' } })).map(toDeployment)
+  /** Of all of them, or of those with these names; the oldest first. */
+  async terms(names?: readonly string[]): Promise<DeploymentTerms[]> {
+    const where = names === undefined ? {} : { name: { in: [...names] } }
+    return (await this.#db.prisma.deployment.findMany({ where, orderBy: { createdAt: 'asc' } })).map(toTerms)
   }
 
   /** The newest deployment of this model (and version): the pool that a job for it joins. */
@@ -137,49 +134,5 @@ export class DeploymentRegistry {
   async delete(name: string): Promise<void> {
     const { count } = await this.#db.prisma.deployment.deleteMany({ where: { name } })
     if (count === 0) throw new SkerryError('deployment-unknown', `No deployment is named ${name}`)
-  }
-
-  async setPhase(name: string, phase: DeploymentPhase): Promise<void> {
-    await this.#db.prisma.deployment.updateMany({ where: { name, phase: { not: phase } }, data: { phase } })
-  }
-
-  async writePlacement(write: PlacementWrite): Promise<void> {
-    await this.#db.pool.query(
-      `INSERT INTO placements (deployment, device_id, variant, artifact, runtime, state, reason, measured, passed_over)
-       SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE EXISTS (SELECT 1 FROM deployments WHERE name = $1)
-       ON CONFLICT (deployment, device_id) DO UPDATE SET variant = $3, artifact = $4, runtime = $5, state = $6, reason = $7,
-         measured = coalesce($8, placements.measured), passed_over = $9, updated_at = now()`,
-      [
-        write.deployment,
-        write.deviceId,
-        write.variant,
-        write.artifact,
-        write.runtime,
-        write.state,
-        write.reason,
-        write.measured === undefined ? null : JSON.stringify(write.measured),
-        write.passedOver === undefined || write.passedOver.length === 0 ? null : JSON.stringify(write.passedOver)
-      ]
-    )
-  }
-
-  /** A device's report about one artifact; false when the placement has moved on to another one. */
-  async reportPlacement(
-    deployment: string,
-    deviceId: string,
-    artifact: string,
-    state: PlacementState,
-    reason: string | undefined
-  ): Promise<boolean> {
-    const { rowCount } = await this.#db.pool.query(
-      `UPDATE placements SET state = $4, reason = $5, updated_at = now()
-       WHERE deployment = $1 AND device_id = $2 AND artifact = $3`,
-      [deployment, deviceId, artifact, state, reason ?? null]
-    )
-    return rowCount === 1
-  }
-
-  async removePlacement(deployment: string, deviceId: string): Promise<void> {
-    await this.#db.prisma.placement.deleteMany({ where: { deploymentName: deployment, deviceId } })
   }
 }

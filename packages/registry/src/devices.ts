@@ -13,8 +13,9 @@ import {
   type Slots
 } from '@skerry/contracts'
 import type { Connection } from './connection.ts'
+import { type DeviceRecord, type DeviceRow, RECORD_COLUMNS, stateOf, toRecord } from './device-record.ts'
 import type { DeviceModel, PlacementModel } from './generated/models.ts'
-import { isUuid, newId, newSecret, secretHash } from './ids.ts'
+import { isUuid, newId, secretHash } from './ids.ts'
 import { NewestBenchmarks } from './newest-benchmarks.ts'
 import { decodePageToken, type PageOf, toPage } from './paging.ts'
 import { REPLICA_STALE_MS } from './replicas.ts'
@@ -27,38 +28,13 @@ export type NewDevice = {
   slots: Slots
   facts: DeviceFacts
 }
-/** `before`: the replica that held its last session, where that is still thought to be open. */
-export type OpenedSession = { session: number; httpToken: string; before: string | null }
-
-/** What the scheduler needs of a device. */
-export type DeviceRecord = {
-  id: string
-  name: string
-  state: DeviceState
-  labels: Labels
-  taints: string[]
-  capabilities: Capability[]
-  facts: DeviceFacts
-  slots: Slots
-  cordoned: boolean
-  connected: boolean
-  revoked: boolean
-}
-
-const stateOf = (row: DeviceModel): DeviceState => {
-  if (row.revokedAt !== null) return 'revoked'
-  if (row.draining) return 'draining'
-  if (row.cordoned) return 'cordoned'
-  return row.connected ? 'online' : 'offline'
-}
-
 const toDevice = (row: DeviceModel & { placements: PlacementModel[] }, measured: NewestBenchmarks): Device => {
   // What it was measured to do is capacity to those who ask; the device tells it with its facts.
   const { benchmark, ...facts } = row.facts as unknown as DeviceFacts
   return {
     id: row.id,
     name: row.name,
-    state: stateOf(row),
+    state: stateOf(row, row.revokedAt !== null),
     labels: row.labels as Labels,
     taints: row.taints,
     capabilities: row.capabilities as Capability[],
@@ -86,20 +62,6 @@ const toDevice = (row: DeviceModel & { placements: PlacementModel[] }, measured:
     lastSeenAt: row.lastSeenAt?.toISOString() ?? null
   }
 }
-
-const toRecord = (row: DeviceModel): DeviceRecord => ({
-  id: row.id,
-  name: row.name,
-  state: stateOf(row),
-  labels: row.labels as Labels,
-  taints: row.taints,
-  capabilities: row.capabilities as Capability[],
-  facts: row.facts as unknown as DeviceFacts,
-  slots: { infer: row.inferSlots, convert: row.convertSlots },
-  cordoned: row.cordoned || row.draining,
-  connected: row.connected,
-  revoked: row.revokedAt !== null
-})
 
 const STATE_WHERE: Record<DeviceState, object> = {
   revoked: { revokedAt: { not: null } },
@@ -145,36 +107,6 @@ export class DeviceRegistry {
     return row === null ? null : { publicKey: Buffer.from(row.publicKey), revoked: row.revokedAt !== null }
   }
 
-  /**
-   * Starts the device's next session: whatever an older one still sends is void from here on. Throws `device-unproven`
-   * where `publicKey`, by which the device proved itself, is its key no more.
-   */
-  async openSession(
-    id: string,
-    publicKey: Uint8Array,
-    { slots, facts }: { slots: Slots; facts: DeviceFacts },
-    replicaId: string
-  ): Promise<OpenedSession> {
-    const httpToken = newSecret('session')
-    const before = await this.holder(id)
-    const [row] = await this.#db.prisma.device.updateManyAndReturn({
-      where: { id, publicKey: Uint8Array.from(publicKey), revokedAt: null },
-      data: {
-        session: { increment: 1 },
-        httpTokenHash: secretHash(httpToken),
-        connected: true,
-        replicaId,
-        facts,
-        inferSlots: slots.infer,
-        convertSlots: slots.convert,
-        lastSeenAt: new Date()
-      },
-      select: { session: true }
-    })
-    if (row === undefined) throw new SkerryError('device-unproven', 'The key that proved the device is its key no more')
-    return { session: row.session, httpToken, before }
-  }
-
   /** Takes a device's new key, unless another was taken in place of `oldKey` meanwhile, or the device was revoked. */
   async replaceKey(id: string, oldKey: Uint8Array, newKey: Uint8Array): Promise<boolean> {
     const { count } = await this.#db.prisma.device.updateMany({
@@ -190,15 +122,6 @@ export class DeviceRegistry {
       where: { id },
       data: { facts, inferSlots: slots.infer, convertSlots: slots.convert }
     })
-  }
-
-  /** False when a newer session is open already. */
-  async closeSession(id: string, session: number): Promise<boolean> {
-    const { count } = await this.#db.prisma.device.updateMany({
-      where: { id, session },
-      data: { connected: false, httpTokenHash: null, lastSeenAt: new Date() }
-    })
-    return count === 1
   }
 
   /** The replica that holds a device's socket; null while it is away. */
@@ -228,8 +151,10 @@ export class DeviceRegistry {
   async writeHealth(batch: { id: string; health: DeviceHealth; seenAt: Date }[]): Promise<void> {
     if (batch.length === 0) return
     await this.#db.pool.query(
-      `UPDATE devices SET health = b.health, last_seen_at = b.seen_at
-       FROM unnest($1::uuid[], $2::jsonb[], $3::timestamptz[]) AS b(id, health, seen_at) WHERE devices.id = b.id`,
+      `WITH b AS (SELECT * FROM unnest($1::uuid[], $2::jsonb[], $3::timestamptz[]) AS b(id, health, seen_at)),
+       locked AS (SELECT id FROM devices WHERE id IN (SELECT id FROM b) ORDER BY id FOR NO KEY UPDATE)
+       UPDATE devices SET health = b.health, last_seen_at = b.seen_at
+       FROM b JOIN locked ON locked.id = b.id WHERE devices.id = b.id`,
       [batch.map((b) => b.id), batch.map((b) => JSON.stringify(b.health)), batch.map((b) => b.seenAt)]
     )
   }
@@ -271,15 +196,32 @@ export class DeviceRegistry {
   }
 
   async allRecords(): Promise<DeviceRecord[]> {
-    return (await this.#db.prisma.device.findMany({ where: { revokedAt: null } })).map(toRecord)
+    return this.#records('revoked_at IS NULL', [])
   }
 
-  async records(ids: string[]): Promise<DeviceRecord[]> {
-    return (await this.#db.prisma.device.findMany({ where: { id: { in: ids } } })).map(toRecord)
+  async records(ids: readonly string[]): Promise<DeviceRecord[]> {
+    return this.#records('id = ANY($1::uuid[])', [ids])
+  }
+
+  /** Not revoked ones, a page at a time by id. */
+  async recordsAfter(afterId: string | null, limit: number): Promise<DeviceRecord[]> {
+    const where = 'revoked_at IS NULL AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2'
+    return this.#records(where, [afterId, limit])
+  }
+
+  /** Without Prisma: of large fleets its rows cost more than Postgres's answer. */
+  async #records(where: string, values: unknown[]): Promise<DeviceRecord[]> {
+    const { rows } = await this.#db.pool.query<DeviceRow>(
+      `SELECT ${RECORD_COLUMNS} FROM devices WHERE ${where}`,
+      values
+    )
+    return rows.map(toRecord)
   }
 
   async record(id: string): Promise<DeviceRecord> {
-    return toRecord(await this.#db.prisma.device.findUniqueOrThrow({ where: { id } }))
+    const [record] = await this.records([id])
+    if (record === undefined) throw new SkerryError('device-unknown', `No device has the id ${id}`)
+    return record
   }
 
   async patch(id: string, patch: DevicePatch): Promise<Device> {
@@ -303,9 +245,17 @@ export class DeviceRegistry {
   }
 
   async countByState(): Promise<Map<DeviceState, number>> {
-    const rows = await this.#db.prisma.device.findMany()
+    const { rows } = await this.#db.pool.query<
+      Pick<DeviceRow, 'connected' | 'cordoned' | 'draining'> & { revoked: boolean; count: number }
+    >(
+      `SELECT connected, cordoned, draining, revoked_at IS NOT NULL AS revoked, count(*)::int AS count
+       FROM devices GROUP BY 1, 2, 3, 4`
+    )
     const counts = new Map<DeviceState, number>()
-    for (const row of rows) counts.set(stateOf(row), (counts.get(stateOf(row)) ?? 0) + 1)
+    for (const row of rows) {
+      const state = stateOf(row, row.revoked)
+      counts.set(state, (counts.get(state) ?? 0) + row.count)
+    }
     return counts
   }
 }

@@ -105,25 +105,6 @@ export async function renewLeases(
   )
 }
 
-/** After a reconnect: the jobs that the device still holds pass to its new session, the others come back as lost. */
-export async function adoptRunning(
-  pool: pg.Pool,
-  deviceId: string,
-  session: number,
-  holding: { jobId: string; epoch: number }[]
-): Promise<{ kept: JobRow[]; lost: JobRow[] }> {
-  const { rows } = await pool.query<JobRow>("SELECT * FROM jobs WHERE state = 'running' AND device_id = $1", [deviceId])
-  const held = new Set(holding.map((ref) => `${ref.jobId}-${ref.epoch}`))
-  const kept = rows.filter((row) => held.has(`${row.id}-${row.epoch}`))
-  if (kept.length > 0)
-    await pool.query(
-      `UPDATE jobs SET session = $2, lease_expires_at = greatest(lease_expires_at, now() + interval '15 seconds')
-       WHERE state = 'running' AND device_id = $1 AND id = ANY($3)`,
-      [deviceId, session, kept.map((row) => row.id)]
-    )
-  return { kept, lost: rows.filter((row) => !held.has(`${row.id}-${row.epoch}`)) }
-}
-
 /** At start nobody was heard yet: gives the devices that run jobs the time to come back before their leases end. */
 export async function graceLeases(pool: pg.Pool, inferenceLeaseMs: number, conversionLeaseMs: number): Promise<void> {
   await pool.query(
@@ -144,19 +125,6 @@ export async function writeProgress(
     `UPDATE jobs SET progress = $4 WHERE id = $1 AND epoch = $2 AND device_id = $3 AND state = 'running'`,
     [id, epoch, deviceId, JSON.stringify(progress)]
   )
-}
-
-/** Benchmarks of an artifact on a device and runtime that have not ended. */
-export async function openBenchmarks(
-  pool: pg.Pool,
-  deviceId: string
-): Promise<{ artifact: string; runtime: string }[]> {
-  const { rows } = await pool.query<{ artifact: string; runtime: string }>(
-    `SELECT payload ->> 'artifact' AS artifact, payload ->> 'runtime' AS runtime FROM jobs
-     WHERE kind = 'benchmark' AND state IN ('queued', 'running') AND target_device_id = $1`,
-    [deviceId]
-  )
-  return rows
 }
 
 /** Postgres's clock, milliseconds since the epoch. */

@@ -12,6 +12,8 @@ export type LatencySeries = {
   histogram: unknown
 }
 
+export type MeasuredPair = { deviceId: string; runtime: string; artifact: string; p50Ms: number }
+
 /** What devices were measured to do: benchmarks, and latency histograms by minute. */
 export class MeasurementRegistry {
   readonly #db: Connection
@@ -28,14 +30,16 @@ export class MeasurementRegistry {
     })
   }
 
-  /** The newest p50 per artifact on this device and runtime. */
-  async measuredP50(deviceId: string, runtime: string, artifacts: string[]): Promise<Map<string, number>> {
-    const { rows } = await this.#db.pool.query<{ artifact: string; p50_ms: number }>(
-      `SELECT DISTINCT ON (artifact) artifact, p50_ms FROM benchmarks
-       WHERE device_id = $1 AND runtime = $2 AND artifact = ANY($3) ORDER BY artifact, created_at DESC`,
-      [deviceId, runtime, artifacts]
+  /** The newest p50 of each of these artifacts on each of these devices, by runtime. */
+  async measuredP50(deviceIds: readonly string[], artifacts: readonly string[]): Promise<MeasuredPair[]> {
+    if (deviceIds.length === 0 || artifacts.length === 0) return []
+    const { rows } = await this.#db.pool.query<MeasuredPair>(
+      `SELECT DISTINCT ON (artifact, device_id, runtime) device_id AS "deviceId", runtime, artifact, p50_ms AS "p50Ms"
+       FROM benchmarks WHERE device_id = ANY($1::uuid[]) AND artifact = ANY($2)
+       ORDER BY artifact, device_id, runtime, created_at DESC`,
+      [deviceIds, artifacts]
     )
-    return new Map(rows.map((row) => [row.artifact, row.p50_ms]))
+    return rows
   }
 
   /**

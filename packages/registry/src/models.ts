@@ -135,6 +135,20 @@ export class ModelRegistry {
     return rows.map(toVariant)
   }
 
+  /** By `MODEL VERSION`; in the order of their names. */
+  async variantsOf(versions: readonly { model: string; version: string }[]): Promise<Map<string, Variant[]>> {
+    const rows = await this.#db.prisma.variant.findMany({
+      where: { OR: versions.map(({ model, version }) => ({ modelName: model, version })) },
+      orderBy: { variant: 'asc' }
+    })
+    const variants = new Map<string, Variant[]>()
+    for (const row of rows) {
+      const key = `${row.modelName} ${row.version}`
+      variants.set(key, [...(variants.get(key) ?? []), toVariant(row)])
+    }
+    return variants
+  }
+
   async variant(model: string, version: string, variant: string): Promise<Variant> {
     const row = await this.#db.prisma.variant.findUnique({
       where: { modelName_version_variant: { modelName: model, version, variant } }

@@ -46,9 +46,9 @@ describe('replicas', () => {
       facts: { arch: 'x64', os: 'linux', cpuModel: 'none', cores: 1, memoryBytes: 1, diskFreeBytes: 1, runtimes: [] }
     })
     const facts = (await registry.devices.record(id)).facts
-    const terms = { slots: { infer: 4, convert: 0 }, facts }
-    const { session } = await registry.devices.openSession(id, new Uint8Array([1]), terms, replica)
-    return { deviceId: id, session }
+    const opening = { deviceId: id, publicKey: new Uint8Array([1]), slots: { infer: 4, convert: 0 }, facts }
+    const opened = await registry.deviceSessions.open([opening], replica)
+    return { deviceId: id, session: opened.get(id)?.session ?? 0 }
   }
 
   async function claims(count: number, of: { deviceId: string; session: number }): Promise<Claim[]> {

@@ -15,6 +15,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { RawData, WebSocket } from 'ws'
 import { parseAgentFrame, parseHello } from './frame-schemas.ts'
+import { Pings } from './pings.ts'
 
 const HELLO_WITHIN_MS = 10_000
 /** A device that stops reading is cut off before its unsent frames fill the memory. */
@@ -52,10 +53,10 @@ class AgentConnection {
     this.#engine = engine
     this.#log = log
     this.#link = new SocketLink(socket)
-    const impatience = setTimeout(() => {
-      if (this.#identity === null) this.#link.close('no hello came')
-    }, HELLO_WITHIN_MS)
+    const impatience = setTimeout(() => this.#link.close('no hello came'), HELLO_WITHIN_MS)
     socket.on('message', (data, isBinary) => {
+      // It came: how long it waits among others is not the device's fault.
+      clearTimeout(impatience)
       this.#work = this.#work.then(() => this.#onMessage(toBytes(data), isBinary))
     })
     socket.on('pong', () => {
@@ -103,7 +104,7 @@ class AgentConnection {
   }
 
   async #onHello(hello: ReturnType<typeof parseHello>): Promise<void> {
-    const known = await this.#engine.resources.registry.devices.publicKey(hello.deviceId)
+    const known = await this.#engine.sessions.publicKey(hello.deviceId)
     const refuse = (code: string, detail: string) => {
       this.#link.send({ type: 'refused', code, detail })
       this.#link.close(code)
@@ -116,7 +117,8 @@ class AgentConnection {
       return refuse('device-unproven', 'The signature over the challenge is not by the key that was enrolled')
     if (known.revoked) return refuse('device-revoked', 'An operator revoked this device')
     try {
-      const session = await this.#engine.sessions.open(hello, known.publicKey, this.#link)
+      const session = await this.#engine.sessions.open(hello, known.publicKey, this.#link, () => this.#closed)
+      if (session === null) return
       this.#identity = { deviceId: hello.deviceId, session }
     } catch (error) {
       if (!(error instanceof SkerryError) || error.code !== 'device-unproven') throw error
@@ -148,17 +150,20 @@ export default fp(
       }
     })
     const connections = new Map<WebSocket, AgentConnection>()
-    const pings = setInterval(() => {
-      for (const socket of app.websocketServer.clients) socket.ping()
-    }, PING_MS)
+    const pings = new Pings(PING_MS)
+    pings.start()
 
     app.get('/agent/v1', { websocket: true, config: { public: true }, schema: { hide: true } }, (socket, request) => {
       connections.set(socket, new AgentConnection(socket, engine, request.log))
-      socket.on('close', () => connections.delete(socket))
+      pings.add(socket)
+      socket.on('close', () => {
+        connections.delete(socket)
+        pings.remove(socket)
+      })
     })
 
     app.addHook('preClose', async () => {
-      clearInterval(pings)
+      pings.stop()
       const open = [...connections.values()]
       for (const socket of connections.keys()) socket.terminate()
       await Promise.all(open.map((connection) => connection.idle()))

@@ -13,6 +13,8 @@ import type { ConnectionState, ToScheduler } from './messages.ts'
 /** One that was heard of a few seconds ago and does not answer is dead or paused; its devices come by themselves. */
 const ANNOUNCED_WITHIN_MS = 1_000
 
+const READ_AT_ONCE = 500
+
 export type Questions = Record<string, (payload: unknown) => Promise<unknown>>
 
 export type SchedulerParts = {
@@ -40,7 +42,7 @@ export class ActiveScheduler {
   readonly #announcing = new Map<string, ConnectionState[]>()
   readonly #awaited = new Set<string>()
   #onAwaited: (() => void) | null = null
-  #unread = new Set<string>()
+  readonly #unread = new Set<string>()
   #reading: Promise<void> | null = null
   #starting: Promise<void> | null = null
   #stopped = false
@@ -101,8 +103,7 @@ export class ActiveScheduler {
     switch (message.type) {
       case 'connected':
         this.#connect(from, message.connection, Number.POSITIVE_INFINITY)
-        reconciler.connected(message.connection.deviceId)
-        reconciler.scheduleAll()
+        reconciler.connected(message.connection.deviceId, message.changed !== false)
         return
       case 'disconnected':
         this.#disconnect(message.deviceId, message.session)
@@ -117,7 +118,7 @@ export class ActiveScheduler {
       case 'facts':
         if (fleet.current(message.deviceId, message.session) === undefined) return
         fleet.change(message.deviceId, { slots: message.slots, facts: message.facts })
-        reconciler.scheduleAll()
+        reconciler.scheduleDevices([message.deviceId], message.changed !== false)
         return
       case 'measured': {
         const session = fleet.current(message.deviceId, message.session)
@@ -145,13 +146,14 @@ export class ActiveScheduler {
         if (message.deployment === null) reconciler.scheduleAll()
         else reconciler.schedule(message.deployment)
         return
+      case 'reconcile-devices':
+        reconciler.scheduleDevices(message.devices, true)
+        return
       case 'deployment-deleted':
         dispatcher.forgetPool(deploymentPool(message.deployment))
         dispatcher.forgetDeployment(message.deployment)
-        for (const device of message.devices) {
-          fleet.setReady(device, message.deployment, null)
-          void reconciler.sendDesired(device).catch(this.#failed)
-        }
+        for (const device of message.devices) fleet.setReady(device, message.deployment, null)
+        void reconciler.sendDesired(message.devices).catch(this.#failed)
         return
       case 'benchmark-failed':
         reconciler.benchmarkFailed(message.deviceId, message.artifact, message.runtime, message.reason)
@@ -220,11 +222,14 @@ export class ActiveScheduler {
   }
 
   #onPlacement(message: Extract<ToScheduler, { type: 'placement' }>): void {
-    const { fleet, reconciler } = this.#parts
+    const { fleet, dispatcher, reconciler } = this.#parts
     const { deviceId, session, deployment, served } = message
     if (fleet.current(deviceId, session) === undefined) return
     fleet.setReady(deviceId, deployment, served)
-    if (served !== null) void this.#parts.seeds.ready(deviceId, deployment, served).catch(this.#failed)
+    if (served !== null) {
+      void this.#parts.seeds.ready(deviceId, deployment, served).catch(this.#failed)
+      dispatcher.know([deploymentPool(deployment)])
+    }
     reconciler.reported(deployment)
   }
 
@@ -282,8 +287,8 @@ export class ActiveScheduler {
   async #drain(): Promise<void> {
     const { fleet } = this.#parts
     while (this.#unread.size > 0 && !this.#stopped) {
-      const ids = [...this.#unread]
-      this.#unread = new Set()
+      const ids = [...this.#unread].slice(0, READ_AT_ONCE)
+      for (const id of ids) this.#unread.delete(id)
       for (const { id, state, labels, taints } of await this.#resources.registry.devices.records(ids)) {
         if (state === 'revoked') this.#revoked(id)
         const session = fleet.get(id)

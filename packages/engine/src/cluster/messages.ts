@@ -25,11 +25,12 @@ type OfSession = { deviceId: string; session: number }
 
 /** From the replica that holds a socket, or that a caller asked, to the one that schedules. */
 export type ToScheduler =
-  | { type: 'connected'; connection: ConnectionState }
+  /** `changed`: what decides what it should serve is not what it was in its last session. */
+  | { type: 'connected'; connection: ConnectionState; changed?: boolean }
   | ({ type: 'disconnected' } & OfSession)
   | { type: 'released'; session: number; release: Release }
   | ({ type: 'health'; health: DeviceHealth } & OfSession)
-  | ({ type: 'facts'; slots: Slots; facts: DeviceFacts } & OfSession)
+  | ({ type: 'facts'; slots: Slots; facts: DeviceFacts; changed?: boolean } & OfSession)
   /** A benchmark's median there. */
   | ({ type: 'measured'; artifact: string; runtime: string; p50Ms: number } & OfSession)
   | ({ type: 'placement'; deployment: string; served: ServedArtifact | null } & OfSession)
@@ -37,6 +38,8 @@ export type ToScheduler =
   | { type: 'announcement'; term: number; heard: number; connections: ConnectionState[]; last: boolean }
   | { type: 'wake'; pools: string[] }
   | { type: 'reconcile'; deployment: string | null }
+  /** What decides what these devices should serve has changed: their labels, or what was measured on them. */
+  | { type: 'reconcile-devices'; devices: string[] }
   | { type: 'deployment-deleted'; deployment: string; devices: string[] }
   | { type: 'benchmark-failed'; deviceId: string; artifact: string; runtime: string; reason: string }
   | { type: 'ended-early'; jobs: EndedEarly[] }

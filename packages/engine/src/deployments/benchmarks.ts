@@ -1,5 +1,5 @@
-import { DEFAULT_TTL_MS, type Deployment } from '@skerry/contracts'
-import { openBenchmarks, type Submitted } from '@skerry/registry'
+import { DEFAULT_TTL_MS, SkerryError, type Variant } from '@skerry/contracts'
+import { type DeploymentTerms, openBenchmarks, type Submitted } from '@skerry/registry'
 import type { VariantCandidate } from '@skerry/scheduler'
 import { devicePool } from '../jobs/pools.ts'
 import type { Submission } from '../jobs/submission.ts'
@@ -18,24 +18,42 @@ export class Benchmarks {
     this.#submission = submission
   }
 
-  /** Times those of the candidates on a device that are not being timed there already. */
-  async request(deployment: Deployment, deviceId: string, candidates: VariantCandidate[]): Promise<void> {
-    const open = await openBenchmarks(this.#resources.registry.pool, deviceId)
-    for (const { variant, artifact, runtime } of candidates)
-      if (!open.some((job) => job.artifact === artifact && job.runtime === runtime.name))
-        await this.#insert(deployment, deviceId, variant, runtime.name)
+  /** Times those of the candidates on each device that are not being timed there already. */
+  async request(
+    deployment: DeploymentTerms,
+    variants: readonly Variant[],
+    wanted: readonly { deviceId: string; candidates: VariantCandidate[] }[]
+  ): Promise<void> {
+    if (wanted.length === 0) return
+    const open = await openBenchmarks(
+      this.#resources.registry.pool,
+      wanted.map(({ deviceId }) => deviceId)
+    )
+    const keyOf = (deviceId: string, artifact: string, runtime: string) => `${deviceId} ${artifact} ${runtime}`
+    const known = new Set(open.map(({ deviceId, artifact, runtime }) => keyOf(deviceId, artifact, runtime)))
+    const inserts: Promise<Submitted>[] = []
+    for (const { deviceId, candidates } of wanted)
+      for (const { variant, artifact, runtime } of candidates) {
+        const found = variants.find((each) => each.variant === variant)
+        if (found !== undefined && !known.has(keyOf(deviceId, artifact, runtime.name)))
+          inserts.push(this.#insert(deployment, deviceId, found, runtime.name))
+      }
+    await Promise.all(inserts)
   }
 
   /** Times a variant of a deployment on a device that serves it. */
   async submit(deviceId: string, name: string, variant: string): Promise<Submitted> {
-    const deployment = await this.#resources.registry.deployments.get(name)
-    const placement = deployment.devices.find((entry) => entry.device === deviceId)
-    return this.#insert(deployment, deviceId, variant, placement?.runtime ?? 'litert')
+    const { deployments, placements, models } = this.#resources.registry
+    const [deployment] = await deployments.terms([name])
+    if (deployment === undefined) throw new SkerryError('deployment-unknown', `No deployment is named ${name}`)
+    const placement = (await placements.of([deviceId])).find((entry) => entry.deployment === name)
+    const found = await models.variant(deployment.model, deployment.version, variant)
+    return this.#insert(deployment, deviceId, found, placement?.runtime ?? 'litert')
   }
 
-  async #insert(deployment: Deployment, deviceId: string, variant: string, runtime: string): Promise<Submitted> {
+  async #insert(deployment: DeploymentTerms, deviceId: string, variant: Variant, runtime: string): Promise<Submitted> {
     const { model, version } = deployment
-    const { manifest, signature, sha256 } = await this.#resources.registry.models.variant(model, version, variant)
+    const { manifest, signature, sha256 } = variant
     const warmupRuns = BENCHMARK_WARMUP_RUNS
     const runs = BENCHMARK_RUNS
     return this.#submission.insert({

@@ -1,5 +1,5 @@
-import type { Deployment, Requirements, Variant } from '@skerry/contracts'
-import type { PlannableDevice, Registry } from '@skerry/registry'
+import type { Requirements, Variant } from '@skerry/contracts'
+import type { DeploymentTerms, PlannableDevice, Registry } from '@skerry/registry'
 import {
   chooseUnderRequirements,
   type DeviceEvidence,
@@ -39,7 +39,7 @@ export class RequirementPlacement {
 
   static async read(
     registry: Registry,
-    deployment: Deployment,
+    deployment: DeploymentTerms,
     variants: readonly Variant[],
     options: { nowMs: number; support: OperatorSupport }
   ): Promise<RequirementPlacement> {
@@ -49,6 +49,11 @@ export class RequirementPlacement {
     const { devices } = await registry.planReads.devices(deployment.selector, null)
     const evidence = await PlanEvidence.read(registry, ranked.variants, devices, { ...options, prefer: 'benchmarks' })
     return new RequirementPlacement(ranked, evidence, new Map(devices.map((each) => [each.id, each])), requirements)
+  }
+
+  /** Whether it was there when what is known was read. */
+  knows(deviceId: string): boolean {
+    return this.#devices.has(deviceId)
   }
 
   choose(deviceId: string, failure: DeviceEvidence['failure']): VariantChoice {

@@ -1,4 +1,11 @@
-import type { ConfigReport, ControlFrame, DeviceConfigPatch, DeviceConfigState } from '@skerry/contracts'
+import type {
+  ConfigReport,
+  ControlFrame,
+  DeviceConfig,
+  DeviceConfigPatch,
+  DeviceConfigState,
+  DeviceFacts
+} from '@skerry/contracts'
 import type { Cluster } from '../cluster/cluster.ts'
 import type { EngineResources } from '../resources.ts'
 import type { Connection } from './connections.ts'
@@ -22,18 +29,12 @@ export class DeviceConfigs {
 
   async change(idOrName: string, patch: DeviceConfigPatch): Promise<DeviceConfigState> {
     const state = await this.#resources.registry.deviceConfigs.patch(idOrName, patch)
-    const frame = frameOf(state)
+    const frame = state.understood ? frameOf(state.revision, state.wanted) : null
     if (frame !== null) {
       const { deviceId } = state
       await this.#cluster.toDevice(deviceId, { type: 'device-frame', deviceId, frame })
     }
     return state
-  }
-
-  /** After the welcome. */
-  async begin({ deviceId, link }: Connection): Promise<void> {
-    const frame = frameOf(await this.#resources.registry.deviceConfigs.get(deviceId))
-    if (frame !== null) link.send(frame)
   }
 
   async onReport({ deviceId, name }: Connection, { revision, applied, refused }: ConfigReport): Promise<void> {
@@ -43,7 +44,10 @@ export class DeviceConfigs {
   }
 }
 
+/** What a device is told at the start of a session. */
+export const configFrameOf = (facts: DeviceFacts, revision: number, wanted: DeviceConfig): ControlFrame | null =>
+  facts.understands?.includes('config') === true ? frameOf(revision, wanted) : null
+
 /** Null where nothing was ever set, so that there is nothing to say; where all was taken back there is. */
-function frameOf({ understood, revision, wanted }: DeviceConfigState): ControlFrame | null {
-  return understood && revision > 0 ? { type: 'config', revision, config: wanted } : null
-}
+const frameOf = (revision: number, config: DeviceConfig): ControlFrame | null =>
+  revision > 0 ? { type: 'config', revision, config } : null

@@ -1,25 +1,25 @@
+import { isDeepStrictEqual } from 'node:util'
 import {
   type AgentFrame,
   type BenchmarkFrame,
   type Capability,
-  CONTROL_PLANE_FEATURES,
   type DeviceFacts,
-  HEARTBEAT_MS,
   type JobRef,
   type ResultFrame,
+  SkerryError,
   type Slots
 } from '@skerry/contracts'
-import { adoptRunning, writeProgress } from '@skerry/registry'
+import { writeProgress } from '@skerry/registry'
 import type { Static } from 'typebox'
+import { Batcher } from '../batcher.ts'
 import type { Cluster } from '../cluster/cluster.ts'
-import { desiredFor } from '../deployments/desired.ts'
 import { type Applied, type Completion, outcomeOf } from '../jobs/completion.ts'
 import type { LatencyStore } from '../latency.ts'
 import type { ManifestSigner } from '../manifest-signer.ts'
 import type { EngineResources } from '../resources.ts'
-import { slotOf } from '../scheduling/work.ts'
 import type { CallRoute } from '../synchronous/call.ts'
-import { type Connection, type Connections, type Held, stateOf } from './connections.ts'
+import { DeviceAdmission, decisive } from './admission.ts'
+import type { Connection, Connections, Held } from './connections.ts'
 import type { DeviceConfigs } from './device-configs.ts'
 import type { DeviceDiagnostics } from './device-diagnostics.ts'
 import { type DeviceLink, jobKey, type Release } from './fleet.ts'
@@ -48,7 +48,9 @@ export class Sessions {
   readonly #latency: LatencyStore
   readonly #configs: DeviceConfigs
   readonly #diagnostics: DeviceDiagnostics
-  readonly #signer: ManifestSigner
+  readonly #admission: DeviceAdmission
+  readonly #keys: Batcher<string, { publicKey: Buffer; revoked: boolean } | null>
+  readonly #closings: Batcher<{ deviceId: string; session: number }, undefined>
 
   constructor(
     resources: EngineResources,
@@ -71,83 +73,45 @@ export class Sessions {
     this.#latency = parts.latency
     this.#configs = parts.configs
     this.#diagnostics = parts.diagnostics
-    this.#signer = parts.signer
+    this.#admission = new DeviceAdmission(resources, parts)
+    const { deviceSessions } = resources.registry
+    this.#keys = new Batcher(async (ids) => {
+      const keys = await deviceSessions.publicKeys(ids)
+      return ids.map((id) => keys.get(id) ?? null)
+    })
+    this.#closings = new Batcher(async (sessions) => {
+      await deviceSessions.close(sessions)
+      return sessions.map(() => undefined)
+    })
+  }
+
+  /** A device's key, null where none was enrolled; of many devices that come at once in one statement. */
+  async publicKey(deviceId: string): Promise<{ publicKey: Buffer; revoked: boolean } | null> {
+    return this.#keys.submit(deviceId)
   }
 
   /**
-   * Opens the device's next session and answers its number; the link has been welcomed by then. Throws `device-unproven`
-   * where `publicKey`, which was proven, has been replaced meanwhile.
+   * Opens the device's next session and answers its number; the link has been welcomed by then. Null where `isGone` came
+   * true while others were taken in. Throws `device-unproven` where `publicKey`, which was proven, has been replaced
+   * meanwhile.
    */
-  async open(hello: Hello, publicKey: Uint8Array, link: DeviceLink): Promise<number> {
-    const { registry, nowMs } = this.#resources
-    const { capabilities } = await registry.devices.record(hello.deviceId)
-    const slots = allowedSlots(capabilities, hello.slots)
-    const opened = await registry.devices.openSession(
-      hello.deviceId,
-      publicKey,
-      { slots, facts: hello.facts },
-      this.#cluster.id
-    )
-    const { session, httpToken, before } = opened
-    if (before !== null) this.#cluster.supersede(before, hello.deviceId, session)
-    const record = await registry.devices.record(hello.deviceId)
-    const { kept, lost } = await adoptRunning(registry.pool, hello.deviceId, session, hello.holding)
-    // What it holds keeps its slot busy, even a job that was given to another device meanwhile.
-    const running = new Map<string, Held>()
-    for (const ref of hello.holding) running.set(jobKey(ref.jobId, ref.epoch), { ...ref, slot: 'infer' })
-    for (const { id, epoch, kind } of kept) running.set(jobKey(id, epoch), { jobId: id, epoch, slot: slotOf(kind) })
-    const entry: Connection = {
-      deviceId: hello.deviceId,
-      name: record.name,
-      session,
-      link,
-      state: record.state,
-      labels: record.labels,
-      taints: record.taints,
-      capabilities,
-      facts: hello.facts,
-      slots,
-      health: null,
-      running,
-      ready: new Map(),
-      lastHeardAtMs: nowMs()
-    }
-    link.send({
-      type: 'welcome',
-      session,
-      httpToken,
-      heartbeatMs: HEARTBEAT_MS,
-      controlPlanePublicKey: this.#signer.publicKeyBase64,
-      understands: [...CONTROL_PLANE_FEATURES]
-    })
-    this.#connections.open(entry)
-    // Whoever replaced the key after it was proven found no session here to end.
-    const holder = await registry.devices.publicKey(hello.deviceId)
-    if (holder === null || holder.revoked || !holder.publicKey.equals(publicKey))
-      link.close('the key of this device was replaced')
-    const keptKeys = new Set(kept.map((row) => jobKey(row.id, row.epoch)))
-    for (const ref of hello.holding)
-      if (!keptKeys.has(jobKey(ref.jobId, ref.epoch))) link.send({ type: 'cancel', jobId: ref.jobId, epoch: ref.epoch })
-    for (const row of lost) {
-      const error = {
-        code: 'device-lost',
-        message: `Device ${record.name} came back without the job: its agent restarted`
-      }
-      const requeue = { id: row.id, epoch: row.epoch, deviceId: hello.deviceId, error, killedRuntime: false }
-      await this.#completion.giveBack(requeue, row.kind)
-    }
-    // Before what it should serve, so that nothing is loaded twice.
-    await this.#configs.begin(entry)
-    this.#cluster.tell({ type: 'connected', connection: stateOf(entry) })
-    link.send({ type: 'desired', artifacts: await desiredFor(registry, hello.deviceId) })
-    this.#resources.log.info({ device: record.name, session, kept: kept.length, lost: lost.length }, 'device connected')
-    return session
+  async open(
+    hello: Hello,
+    publicKey: Uint8Array,
+    link: DeviceLink,
+    isGone: () => boolean = () => false
+  ): Promise<number | null> {
+    const admitted = await this.#admission.admit({ hello, publicKey, link, isGone })
+    if ('error' in admitted) throw admitted.error
+    if (!admitted.isProven)
+      throw new SkerryError('device-unproven', 'The key that proved the device is its key no more')
+    return admitted.session
   }
 
   async close(deviceId: string, session: number): Promise<void> {
     if (!this.#connections.close(deviceId, session)) return
     this.#cluster.tell({ type: 'disconnected', deviceId, session })
-    await this.#resources.registry.devices.closeSession(deviceId, session)
+    await this.#closings.submit({ deviceId, session })
     this.#resources.log.info({ device: deviceId, session }, 'device disconnected')
   }
 
@@ -203,9 +167,10 @@ export class Sessions {
     const { deviceId, session } = current
     const { capabilities } = await devices.record(deviceId)
     current.slots = allowedSlots(capabilities, slots)
+    const changed = !isDeepStrictEqual(decisive(current.facts), decisive(facts))
     current.facts = facts
     await devices.writeFacts(deviceId, current.slots, facts)
-    this.#cluster.tell({ type: 'facts', deviceId, session, slots: current.slots, facts })
+    this.#cluster.tell({ type: 'facts', deviceId, session, slots: current.slots, facts, changed })
   }
 
   /** Of an artifact that is gone nobody asks any more; it is acknowledged, so that the device forgets it too. */

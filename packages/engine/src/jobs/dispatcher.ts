@@ -58,6 +58,7 @@ export class Dispatcher {
       onConnected: (session) => {
         placer.upsert(session)
         calls.deviceLost(session.deviceId, session)
+        // Pools whose work found no room are looked into again; the others have told when something came.
         this.pump()
       },
       onDisconnected: (deviceId) => {
@@ -125,6 +126,11 @@ export class Dispatcher {
   pollAll(): void {
     this.#pools.pollAll()
     this.pump()
+  }
+
+  /** Pools with work, where the wake-up may have been lost. */
+  know(pools: readonly string[]): void {
+    for (const pool of pools) if (!this.#pools.knows(pool)) this.wake(pool)
   }
 
   /** Held in memory here, so not lost although BullMQ no longer knows it. */
@@ -214,7 +220,7 @@ export class Dispatcher {
     const limit = Math.min(this.#placer.room(pool), FETCH_LIMIT)
     const fetched = await queue.fetch(pool, limit)
     if (fetched.length === limit) this.#pools.wake(pool)
-    else this.#pools.foundEmpty(pool)
+    else if (this.#pools.foundEmpty(pool)) queue.letGo(pool)
     if (fetched.length === 0) return
     const [loaded, calls] = await Promise.all([
       loadWaiting(

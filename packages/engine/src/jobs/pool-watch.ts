@@ -37,9 +37,16 @@ export class PoolWatch {
     return [...taken]
   }
 
-  /** There are as many as devices; a poll of all would grow with them, and the sweep finds what is lost there. */
-  foundEmpty(pool: string): void {
-    if (isDevicePool(pool) && !this.#woken.has(pool)) this.#known.delete(pool)
+  knows(pool: string): boolean {
+    return this.#known.has(pool)
+  }
+
+  /**
+   * True when it is polled no more: there are as many pools of devices as devices, a poll of all would grow with them, and
+   * the sweep finds what is lost there.
+   */
+  foundEmpty(pool: string): boolean {
+    return isDevicePool(pool) && !this.#woken.has(pool) && this.#known.delete(pool)
   }
 
   forget(pool: string): void {

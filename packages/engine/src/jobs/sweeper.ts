@@ -87,7 +87,9 @@ export class Sweeper {
   /** Every queued row of that age that neither BullMQ nor the scheduler's memory holds is added again. */
   async sweepQueued(olderThanMs = 0): Promise<void> {
     const { registry, queue } = this.#resources
-    for (const pool of await openPools(registry.pool)) await queue.dropUnacknowledged(pool, FETCHED_WITHIN_MS)
+    const pools = await openPools(registry.pool)
+    for (const pool of pools) await queue.dropUnacknowledged(pool, FETCHED_WITHIN_MS)
+    this.#dispatcher.know(pools)
     let after: string | null = null
     for (;;) {
       const page: QueuedJob[] = await queuedAfter(registry.pool, after, PAGE, olderThanMs)
