@@ -41,12 +41,12 @@ function lateBound(name: string, world: PolicyWorld, config: Partial<SchedulerCo
   }))
   const start = (placement: Placement | null): boolean => {
     if (placement === null) return false
-    scheduler.noteOutcome(placement.work.demand.artifact, false)
+    scheduler.noteOutcome(placement.work.demand.artifact, false, world.nowMs())
     world.start(placement.work.order, placement.device)
     return true
   }
   const drop = (work: PendingWork) => {
-    scheduler.noteOutcome(work.demand.artifact, true)
+    scheduler.noteOutcome(work.demand.artifact, true, world.nowMs())
     world.refuse(work.order)
   }
   let sweptMs = Number.NEGATIVE_INFINITY

@@ -232,7 +232,7 @@ export class Placer {
     if (job === undefined || device === undefined) return
     const slot = slotOf(job.kind)
     const column = this.forecasts[slot].column(columnOf(job))
-    this.#cores[slot].noteOutcome(column, latencyMs === null)
+    this.#cores[slot].noteOutcome(column, latencyMs === null, this.#nowMs())
     if (latencyMs !== null) this.forecasts[slot].observe(device, column, latencyMs)
   }
 

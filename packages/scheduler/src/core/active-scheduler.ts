@@ -31,7 +31,7 @@ export class ActiveScheduler {
   readonly #devices = new DeviceTable()
   readonly #lines: LineTable
   readonly #promises = new Promises()
-  readonly #fairness = new Fairness()
+  readonly #fairness: Fairness
   readonly #room: Room
   /** Lines with work that may have a place which nobody looked for yet. */
   readonly #toLookAt = new Set<Line>()
@@ -41,6 +41,7 @@ export class ActiveScheduler {
   constructor(latency: LatencyModel, config: Partial<SchedulerConfig> = {}) {
     this.#latency = latency
     this.#config = { ...DEFAULT_SCHEDULER_CONFIG, ...config }
+    this.#fairness = new Fairness(this.#config.fairnessHalfLifeMs)
     this.#room = new Room(this.#config.bound, this.#config.lineBound)
     this.#lines = new LineTable(this.#devices, this.#room, this.#config)
   }
@@ -159,8 +160,8 @@ export class ActiveScheduler {
   }
 
   /** What became of a request of this artifact, for fairness between models. */
-  noteOutcome(artifact: number, failed: boolean): void {
-    this.#fairness.note(artifact, failed)
+  noteOutcome(artifact: number, failed: boolean, nowMs: number): void {
+    this.#fairness.note(artifact, failed, nowMs)
   }
 
   /** The artifact's number is free for another. */
@@ -347,7 +348,8 @@ export class ActiveScheduler {
 
   #score(work: PendingWork, line: Line, ms: number, nowMs: number): number {
     if (this.#config.deadlineOnly) return -work.deadlineMs
-    return scoreOf(work, nowMs, ms, this.#fastestMs(line), this.#fairness.logShare(work.demand.artifact), this.#config)
+    const failedLogShare = this.#fairness.logShare(line.demand.artifact, nowMs)
+    return scoreOf(work, nowMs, ms, this.#fastestMs(line), failedLogShare, this.#config)
   }
 
   /** Among what makes the deadline with room for noise, the least cost: time, dearer on kinds that are fast at everything. */

@@ -9,6 +9,8 @@ export type SchedulerConfig = {
   shortness: number
   /** How strongly models that missed more than others go first. */
   fairness: number
+  /** In this time what is counted for fairness fades by half. */
+  fairnessHalfLifeMs: number
   /** How much dearer a fast kind's time is: 0 sends new work to what finishes it first, 1 to what is best at it. */
   thrift: number
   /** Jobs held here at most, shared among pools and classes by `Room`; beyond it they wait in their pool. */
@@ -36,6 +38,7 @@ export const DEFAULT_SCHEDULER_CONFIG: SchedulerConfig = {
   affinity: 1,
   shortness: 1,
   fairness: 0.3,
+  fairnessHalfLifeMs: 600_000,
   thrift: 0.5,
   bound: 50_000,
   waitRatio: 0.8,
