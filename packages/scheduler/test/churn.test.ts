@@ -32,6 +32,14 @@ const step = fc.oneof(
     })
   },
   {
+    weight: 2,
+    arbitrary: fc.record({
+      op: fc.constant('load' as const),
+      device: fc.nat(DEVICES - 1),
+      artifacts: fc.uniqueArray(fc.nat(POOLS - 1))
+    })
+  },
+  {
     weight: 6,
     arbitrary: fc.record({
       op: fc.constant('offer' as const),
@@ -55,7 +63,7 @@ type Outcome = { placed: string[]; hopeless: string[]; offered: string[]; left: 
 /** Devices come, vanish, change and come back under the same number in any order; device 0 stays, and may do everything. */
 class World {
   readonly latency = new LatencyModel()
-  readonly scheduler = new ActiveScheduler(this.latency, { idleLines: 2 })
+  readonly scheduler: ActiveScheduler
   readonly capacity = new Map<number, number>()
   readonly running: Run[] = []
   readonly may = Array.from({ length: POOLS }, (_, pool) => new Set([0, 1 + (pool % (DEVICES - 1))]))
@@ -63,8 +71,11 @@ class World {
   readonly #poolOf = new Map<PendingWork, number>()
   #order = 0
   #nowMs = 0
+  #lastDeadlineMs = 0
 
-  constructor() {
+  constructor(hasColdStarts = false) {
+    const coldStartMs = (device: number, artifact: number) => 3 * device + 5 * artifact
+    this.scheduler = new ActiveScheduler(this.latency, { idleLines: 2 }, hasColdStarts ? coldStartMs : undefined)
     this.add(0, 1)
     for (let artifact = 0; artifact < POOLS; artifact += 2) this.latency.seed(0, artifact, 10 * (artifact + 1))
   }
@@ -83,7 +94,8 @@ class World {
       const pool = this.may[each.pool] as Set<number>
       if (!pool.delete(each.device)) pool.add(each.device)
       this.scheduler.deviceChanged(each.device)
-    } else if (each.op === 'offer') this.#offer(each.pool, each.priority, each.slackMs, each.own)
+    } else if (each.op === 'load') this.scheduler.setLoaded(each.device, each.artifacts)
+    else if (each.op === 'offer') this.#offer(each.pool, each.priority, each.slackMs, each.own)
     else this.#finish(each.which, each.ms, each.exact)
     this.settle()
   }
@@ -108,6 +120,7 @@ class World {
     for (let turns = 0; turns < 2_000; turns++) {
       if (this.running.length > 0) this.#finish(0, 1, true)
       else if (this.scheduler.nextLookMs() < EVER) this.#nowMs = this.scheduler.nextLookMs() + 1
+      else if (this.#nowMs < this.#lastDeadlineMs) this.#nowMs = this.#lastDeadlineMs + 1
       else break
       this.settle()
     }
@@ -130,6 +143,7 @@ class World {
   }
 
   #give(work: PendingWork, pool: number): void {
+    if (work.deadlineMs < EVER) this.#lastDeadlineMs = Math.max(this.#lastDeadlineMs, work.deadlineMs)
     this.#poolOf.set(work, pool)
     expect(this.scheduler.offer(work)).toBe(true)
   }
@@ -176,21 +190,21 @@ class World {
   }
 }
 
-const played = (script: readonly Step[]): World => {
-  const world = new World()
+const played = (script: readonly Step[], hasColdStarts: boolean): World => {
+  const world = new World(hasColdStarts)
   for (const each of script) world.play(each)
   return world
 }
 
 describe('a scheduler whose fleet changes under it', () => {
   it('bypasses no filter, oversells no slot and leaves nobody idle beside work, whatever comes and goes', () => {
-    fc.assert(fc.property(scripts, (script) => void played(script)))
+    fc.assert(fc.property(scripts, fc.boolean(), (script, isCold) => void played(script, isCold)))
   })
 
   it('starves nothing under finite load: all that was taken is placed, hopeless, or waits for a device that is away', () => {
     fc.assert(
-      fc.property(scripts, (script) => {
-        const world = played(script)
+      fc.property(scripts, fc.boolean(), (script, isCold) => {
+        const world = played(script, isCold)
         world.drain()
         const { offered, placed, hopeless, left } = world.outcome
         const ran = new Set(placed.map((each) => each.split(' ')[0]))
@@ -204,7 +218,11 @@ describe('a scheduler whose fleet changes under it', () => {
   })
 
   it('decides the same again', () => {
-    fc.assert(fc.property(scripts, (script) => void expect(played(script).outcome).toEqual(played(script).outcome)))
+    fc.assert(
+      fc.property(scripts, fc.boolean(), (script, isCold) => {
+        expect(played(script, isCold).outcome).toEqual(played(script, isCold).outcome)
+      })
+    )
   })
 })
 

@@ -59,11 +59,18 @@ describe('latency profiles', () => {
 
   it('predict the parts of a cold start apart', () => {
     const cold = new ColdStartModel()
-    const before = cold.predict(1_000_000, 10)
-    for (let i = 0; i < 40; i++) cold.observeTransfer(1_000_000, 100)
-    const after = cold.predict(1_000_000, 10)
+    const before = cold.predict(0, 1_000_000, 10)
+    for (let i = 0; i < 40; i++) cold.observeTransfer(0, 1_000_000, 100)
+    const after = cold.predict(0, 1_000_000, 10)
     expect(after.transferMs).toBeCloseTo(100, 0)
     expect(after.loadMs).toBe(before.loadMs)
     expect(after.firstRunMs).toBe(before.firstRunMs)
+    // Another device is as the fleet is, until it is measured itself.
+    expect(cold.predict(1, 1_000_000, 10).transferMs).toBeCloseTo(100, 0)
+    for (let i = 0; i < 40; i++) cold.observeTransfer(1, 1_000_000, 1_000)
+    expect(cold.predict(1, 1_000_000, 10).transferMs).toBeGreaterThan(700)
+    expect(cold.predict(0, 1_000_000, 10).transferMs).toBeLessThan(150)
+    cold.forgetDevice(1)
+    expect(cold.predict(1, 1_000_000, 10).transferMs).toBeLessThan(900)
   })
 })

@@ -1,3 +1,4 @@
+import { type ColdStart, ColdStartModel } from '@skerry/scheduler'
 import { normal, seededRandom } from './random.ts'
 import type { Workload } from './workload.ts'
 
@@ -17,6 +18,8 @@ const LOAD_BYTES_PER_MS = 2e5
 /** The first run's allocations and caches, as a share of a usual run. */
 const FIRST_RUN_EXTRA = 1
 
+const NOTHING: ReadonlySet<number> = new Set()
+
 /** What a run costs beside itself where the artifact is not there or not loaded: transfer, load, first run. */
 export class ColdStarts {
   readonly #workload: Workload
@@ -26,7 +29,8 @@ export class ColdStarts {
   readonly #absent: (device: number, model: number) => boolean
   readonly #fetched = new Set<number>()
   /** By device: the models in memory, the least recently used first. */
-  readonly #loaded: Map<number, Set<number>>
+  readonly #loaded = new Map<number, Set<number>>()
+  readonly #learnt = new ColdStartModel()
 
   constructor(workload: Workload, seed: number, options: ColdOptions) {
     this.#workload = workload
@@ -44,17 +48,43 @@ export class ColdStarts {
       draw()
       return draw() < options.absent
     }
-    this.#loaded = new Map()
   }
 
-  /** Zero when it is loaded, and always where cold starts are off. */
-  costMs(device: number, model: number): number {
-    if (this.#options.memoryModels === 0 || this.#loaded.get(device)?.has(model) === true) return 0
+  /** What a run there costs beside itself, before noise; null when it is loaded, and always where cold starts are off. */
+  costOf(device: number, model: number): ColdStart | null {
+    if (this.isLoaded(device, model)) return null
     const { table, kindOf } = this.#workload
     const bytes = this.#bytes[model] as number
     const runMs = table.ms[model * table.devices.length + (kindOf[device] as number)] as number
-    const transferMs = this.#isThere(device, model) ? 0 : bytes / (this.#bytesPerMs[device] as number)
-    return transferMs + bytes / LOAD_BYTES_PER_MS + FIRST_RUN_EXTRA * runMs
+    return {
+      transferMs: this.#isThere(device, model) ? 0 : bytes / (this.#bytesPerMs[device] as number),
+      loadMs: bytes / LOAD_BYTES_PER_MS,
+      firstRunMs: FIRST_RUN_EXTRA * runMs
+    }
+  }
+
+  /** The same as far as it can be known: what is where, as devices say, and the parts by what they took so far. */
+  predictedMs(device: number, model: number, usualMs: number): number {
+    if (this.isLoaded(device, model)) return 0
+    const { transferMs, loadMs, firstRunMs } = this.#learnt.predict(device, this.#bytes[model] as number, usualMs)
+    return (this.#isThere(device, model) ? 0 : transferMs) + loadMs + firstRunMs
+  }
+
+  /** A device has reported the parts, each as long as it took. */
+  report(device: number, model: number, took: ColdStart, runMs: number): void {
+    const bytes = this.#bytes[model] as number
+    this.#learnt.observeTransfer(device, bytes, took.transferMs)
+    this.#learnt.observeLoad(device, bytes, took.loadMs)
+    this.#learnt.observeFirstRun(device, runMs + took.firstRunMs, runMs)
+  }
+
+  isLoaded(device: number, model: number): boolean {
+    return this.#options.memoryModels === 0 || this.#loaded.get(device)?.has(model) === true
+  }
+
+  /** The models in memory, the least recently used first. */
+  loaded(device: number): ReadonlySet<number> {
+    return this.#loaded.get(device) ?? NOTHING
   }
 
   /** It runs there now: its artifact stays on the disk, and in memory until others drive it out. */

@@ -6,6 +6,7 @@ const DEADLINE_ONLY: Partial<SchedulerConfig> = {
   affinity: 0,
   shortness: 0,
   fairness: 0,
+  certainty: 0,
   thrift: 0,
   waitRatio: 0,
   deadlineOnly: true
@@ -27,10 +28,11 @@ export const skerry =
 
 function lateBound(name: string, world: PolicyWorld, config: Partial<SchedulerConfig>, dropsOwn = false): Policy {
   const { kindOf, model, deadlineMs, table, arrivalMs } = world.workload
-  const scheduler = new ActiveScheduler(world.latency, {
-    ...config,
-    bound: Number.POSITIVE_INFINITY
-  })
+  const scheduler = new ActiveScheduler(
+    world.latency,
+    { ...config, bound: Number.POSITIVE_INFINITY },
+    world.hasColdStarts ? world.coldMs : undefined
+  )
   kindOf.forEach((kind, device) => {
     scheduler.addDevice(device, kind, 1)
   })
@@ -101,6 +103,7 @@ function lateBound(name: string, world: PolicyWorld, config: Partial<SchedulerCo
     arrived,
     freed(device) {
       scheduler.deviceChanged(device)
+      scheduler.setLoaded(device, world.loaded(device))
       scheduler.setSlots(device, 1)
       if (dropsOwn) dropOwn(device)
       start(scheduler.placeOn(device, world.nowMs()))
@@ -108,6 +111,7 @@ function lateBound(name: string, world: PolicyWorld, config: Partial<SchedulerCo
     },
     lost(device, request) {
       scheduler.setSlots(device, 0)
+      scheduler.setLoaded(device, [])
       scheduler.deviceChanged(device)
       if (request >= 0) arrived(request)
     },

@@ -1,4 +1,4 @@
-import { LatencyModel, MinHeap } from '@skerry/scheduler'
+import { type ColdStart, LatencyModel, MinHeap } from '@skerry/scheduler'
 import { type ColdOptions, ColdStarts } from './cold-starts.ts'
 import { NOISE_SIGMA, runNoise } from './noise.ts'
 import { type Random, seededRandom } from './random.ts'
@@ -34,8 +34,12 @@ export interface PolicyWorld {
   isFree(device: number): boolean
   isUp(device: number): boolean
   holds(device: number, model: number): boolean
-  /** What the artifact's transfer, load and first run would add there now. */
+  /** Whether models may have to be loaded at all. */
+  readonly hasColdStarts: boolean
+  /** What transfer, load and first run would add there now, by what devices reported: what is loaded, and what it took. */
   coldMs(device: number, model: number): number
+  /** What the device has loaded, the least recently used first. */
+  loaded(device: number): ReadonlySet<number>
   start(request: number, device: number): void
   refuse(request: number): void
   wakeAt(ms: number): void
@@ -110,6 +114,7 @@ export function simulate(
   }
   const cold = new ColdStarts(workload, options.seed, options)
   const runMs = new Float64Array(kindOf.length)
+  const coldStart: (ColdStart | null)[] = Array.from(kindOf, () => null)
   const world: PolicyWorld = {
     workload,
     latency,
@@ -117,7 +122,9 @@ export function simulate(
     isFree: (device) => up[device] === 1 && running[device] === -1,
     isUp: (device) => up[device] === 1,
     holds: (device, m) => truth(device, m) > 0,
-    coldMs: (device, m) => cold.costMs(device, m),
+    hasColdStarts: options.memoryModels > 0,
+    coldMs: (device, m) => cold.predictedMs(device, m, latency.expectedMs(device, m)),
+    loaded: (device) => cold.loaded(device),
     start(request, device) {
       if (running[device] !== -1 || up[device] !== 1) throw new Error(`device ${device} was oversold`)
       if (hasEnded(request)) throw new Error(`request ${request} ran after its end`)
@@ -125,8 +132,11 @@ export function simulate(
       const m = model[request] as number
       const slow = nowMs >= (slowFrom[device] as number) && nowMs < (slowTo[device] as number) ? options.driftFactor : 1
       runMs[device] = truth(device, m) * noise(request, device) * slow
-      const ms = cold.costMs(device, m) * slow + (runMs[device] as number)
+      const cost = cold.costOf(device, m)
+      const own = cost === null ? null : longer(cost, slow, noise(-1 - request, device), noise(request, device))
+      coldStart[device] = own
       cold.use(device, m)
+      const ms = (runMs[device] as number) + (own === null ? 0 : own.transferMs + own.loadMs + own.firstRunMs)
       runs += 1
       add(nowMs + ms, FINISH, device, session[device] as number)
     },
@@ -160,6 +170,8 @@ export function simulate(
         seenErrors.push(Math.abs(Math.log((runMs[device] as number) / latency.expectedMs(device, m))))
       // Devices report the run apart from transfer and load.
       latency.observe(device, m, runMs[device] as number)
+      const took = coldStart[device] ?? null
+      if (took !== null) cold.report(device, m, took, runMs[device] as number)
       policy.freed(device)
     } else if (event.kind === DOWN) {
       up[device] = 0
@@ -175,6 +187,13 @@ export function simulate(
   }
   return { finishedMs, refused, latency, runs, seenErrors }
 }
+
+/** On a device slower by a factor, and with the noise of its disk and of the run. */
+const longer = ({ transferMs, loadMs, firstRunMs }: ColdStart, slow: number, disk: number, run: number): ColdStart => ({
+  transferMs: transferMs * slow * disk,
+  loadMs: loadMs * slow * disk,
+  firstRunMs: firstRunMs * slow * run
+})
 
 /** A share of the devices, each once. */
 function sample(devices: number, share: number, random: Random): Int32Array {

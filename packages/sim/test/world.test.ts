@@ -115,37 +115,58 @@ describe('cold starts', () => {
   const workload = workloadOf([[10], [10], [10]], [0], [[0, 1]])
 
   it('cost nothing when off', () => {
-    expect(new ColdStarts(workload, 1, { memoryModels: 0, absent: 1 }).costMs(0, 0)).toBe(0)
+    expect(new ColdStarts(workload, 1, { memoryModels: 0, absent: 1 }).costOf(0, 0)).toBeNull()
   })
 
   it('cost load and first run until the model is in memory, where the least recently used makes room', () => {
     const cold = new ColdStarts(workload, 1, { memoryModels: 2, absent: 0 })
-    const first = cold.costMs(0, 0)
-    expect(first).toBeGreaterThan(10)
+    const first = cold.costOf(0, 0)
+    expect(first).toMatchObject({ transferMs: 0, firstRunMs: 10 })
+    expect(first?.loadMs).toBeGreaterThan(0)
     cold.use(0, 0)
     cold.use(0, 1)
     cold.use(0, 0)
     cold.use(0, 2)
-    expect([cold.costMs(0, 0), cold.costMs(0, 2)]).toEqual([0, 0])
-    expect(cold.costMs(0, 1)).toBeGreaterThan(0)
+    expect([cold.costOf(0, 0), cold.costOf(0, 2)]).toEqual([null, null])
+    expect([...cold.loaded(0)]).toEqual([0, 2])
+    expect(cold.costOf(0, 1)).not.toBeNull()
     cold.restart(0)
-    expect(cold.costMs(0, 0)).toBe(first)
+    expect(cold.costOf(0, 0)).toEqual(first)
   })
 
   it('fetch an artifact once', () => {
     const cold = new ColdStarts(workload, 1, { memoryModels: 1, absent: 1 })
-    const fetched = cold.costMs(0, 0)
+    expect(cold.costOf(0, 0)?.transferMs).toBeGreaterThan(0)
     cold.use(0, 0)
     cold.use(0, 1)
-    expect(cold.costMs(0, 0)).toBeLessThan(fetched)
-    expect(cold.costMs(0, 0)).toBeGreaterThan(0)
+    expect(cold.costOf(0, 0)?.transferMs).toBe(0)
+  })
+
+  it('are predicted from the parts that devices reported, at once where nothing is known and better by and by', () => {
+    const cold = new ColdStarts(workload, 1, { memoryModels: 2, absent: 1 })
+    const truthMs = (model: number) => {
+      const { transferMs = 0, loadMs = 0, firstRunMs = 0 } = cold.costOf(0, model) ?? {}
+      return transferMs + loadMs + firstRunMs
+    }
+    const offBy = () => Math.abs(Math.log(cold.predictedMs(0, 2, 10) / truthMs(2)))
+    const before = offBy()
+    expect(before).toBeGreaterThan(0.1)
+    for (const model of [0, 1]) {
+      const took = cold.costOf(0, model)
+      if (took !== null) cold.report(0, model, took, 10)
+    }
+    expect(offBy()).toBeLessThan(before / 2)
+    cold.use(0, 2)
+    expect(cold.predictedMs(0, 2, 10)).toBe(0)
   })
 
   it('lengthen what a run takes in the world, but not what devices report', () => {
     const single = workloadOf([[10]], [0], [[0, 1e9]])
     const options = { seed: 1, ...NO_NOISE, memoryModels: 1 }
     const { finishedMs, latency } = simulate(single, policyOf('random', 1), options)
-    expect(finishedMs[0]).toBeCloseTo(10 + new ColdStarts(single, 1, options).costMs(0, 0), 6)
+    const { transferMs = 0, loadMs = 0, firstRunMs = 0 } = new ColdStarts(single, 1, options).costOf(0, 0) ?? {}
+    expect(finishedMs[0]).toBeCloseTo(10 + transferMs + loadMs + firstRunMs, 6)
+    expect(loadMs).toBeGreaterThan(1)
     expect(latency.expectedMs(0, 0)).toBeCloseTo(10, 6)
   })
 })

@@ -1,22 +1,19 @@
 import type { AdmissionCandidate } from '../admission.ts'
 import type { LatencyModel } from '../profiles/latency-model.ts'
-import { firstCommon } from './bitmap.ts'
+import { BusyDevice } from './busy-device.ts'
 import { type Demand, type PendingWork, type Placement, poolOf } from './demand.ts'
-import { DeviceTable, type Kind } from './device-table.ts'
+import { DeviceTable } from './device-table.ts'
 import { Fairness } from './fairness.ts'
+import { FinishTimes } from './finish-times.ts'
+import { FreeDevice } from './free-device.ts'
 import type { Line } from './line.ts'
 import { LineTable } from './line-table.ts'
 import { outlookOf } from './outlook.ts'
 import { Promises } from './promises.ts'
+import { type ColdStartMs, Residency } from './residency.ts'
 import { Room } from './room.ts'
 import { DEFAULT_SCHEDULER_CONFIG, type SchedulerConfig } from './scheduler-config.ts'
 import { byFirstWork, isOlder, scoreOf } from './score.ts'
-
-/** Of a kind's free devices the first few stand for all: they differ little, and drifting ones show at once. */
-const TRIED_OF_KIND = 8
-const TRIED_WHEN_TIGHT = 64
-/** Cost of a device that may not make the deadline, beyond that of all that do. */
-const TIGHT = 1e6
 
 /**
  * The decisions of the active scheduler. It owns the waiting work and the devices' free slots, and nothing else.
@@ -33,17 +30,26 @@ export class ActiveScheduler {
   readonly #promises = new Promises()
   readonly #fairness: Fairness
   readonly #room: Room
+  readonly #residency: Residency
+  readonly #times: FinishTimes
+  readonly #freeDevice: FreeDevice
+  readonly #busyDevice: BusyDevice
   /** Lines with work that may have a place which nobody looked for yet. */
   readonly #toLookAt = new Set<Line>()
   /** Devices with more free slots than when they were last looked at. */
   readonly #freed = new Set<number>()
 
-  constructor(latency: LatencyModel, config: Partial<SchedulerConfig> = {}) {
+  /** Without `coldStartMs` every artifact is loaded wherever the filters admit it, and `setLoaded` says nothing. */
+  constructor(latency: LatencyModel, config: Partial<SchedulerConfig> = {}, coldStartMs?: ColdStartMs) {
     this.#latency = latency
     this.#config = { ...DEFAULT_SCHEDULER_CONFIG, ...config }
     this.#fairness = new Fairness(this.#config.fairnessHalfLifeMs)
     this.#room = new Room(this.#config.bound, this.#config.lineBound)
     this.#lines = new LineTable(this.#devices, this.#room, this.#config)
+    this.#residency = new Residency(this.#devices, coldStartMs)
+    this.#times = new FinishTimes(latency, this.#devices, this.#residency)
+    this.#freeDevice = new FreeDevice(latency, this.#devices, this.#residency, this.#times, this.#config)
+    this.#busyDevice = new BusyDevice(this.#devices, this.#residency, this.#times, this.#promises)
   }
 
   get waiting(): number {
@@ -72,6 +78,7 @@ export class ActiveScheduler {
     this.#freed.delete(device)
     this.#promises.dropDevice(device)
     this.#lines.ask(device, false)
+    this.#residency.dropDevice(device)
     this.#devices.remove(device)
   }
 
@@ -106,6 +113,14 @@ export class ActiveScheduler {
     for (const line of this.#lines.ask(device, true)) if (line.waiting > 0) this.#toLookAt.add(line)
   }
 
+  /** All that is loaded there now, by the device's own word; what is placed there is loaded by its run. */
+  setLoaded(device: number, artifacts: Iterable<number>): void {
+    if (!this.#devices.has(device)) return
+    for (const artifact of this.#residency.set(device, artifacts))
+      for (const line of this.#lines.busy)
+        if (line.demand.artifact === artifact && line.mayUse(device, this.#devices)) this.#toLookAt.add(line)
+  }
+
   /** What this demand's filters read beside the devices has changed: all devices are asked again. */
   demandChanged(key: string): void {
     const line = this.#lines.find(key)
@@ -116,7 +131,7 @@ export class ActiveScheduler {
 
   /** What work like this would meet if it came now; empty when no device that is there may do it. */
   outlook(work: Pick<PendingWork, 'demand' | 'priority' | 'deadlineMs'>, nowMs: number): AdmissionCandidate[] {
-    return outlookOf(this.#lines.view(work.demand), this.#devices, this.#latency, work, nowMs)
+    return outlookOf(this.#lines.view(work.demand), this.#devices, this.#latency, this.#residency, work, nowMs)
   }
 
   /** Until a slot of the device should be free. */
@@ -167,6 +182,7 @@ export class ActiveScheduler {
   /** The artifact's number is free for another. */
   forgetArtifact(artifact: number): void {
     this.#fairness.forget(artifact)
+    this.#residency.forgetArtifact(artifact)
   }
 
   /** How many devices may do it, free or not. */
@@ -191,7 +207,7 @@ export class ActiveScheduler {
         continue
       }
       // Where several are free, the work goes to the right one of them.
-      const right = this.#bestFree(this.#lines.view(work.demand), work.demand.artifact, work.deadlineMs - nowMs)
+      const right = this.#freeDevice.bestFor(this.#lines.view(work.demand), work.deadlineMs - nowMs)
       return this.#bind(work, right !== null && this.#makesIt(work, right, nowMs) ? right : device, nowMs)
     }
     return this.placeLeft(nowMs)
@@ -200,7 +216,7 @@ export class ActiveScheduler {
   /** For work that just came: the free device that finishes it first, unless a busy one will sooner by far. */
   placeNew(work: PendingWork, nowMs: number): Placement | null {
     const line = this.#lines.view(work.demand)
-    const best = this.#bestFree(line, work.demand.artifact, work.deadlineMs - nowMs)
+    const best = this.#freeDevice.bestFor(line, work.deadlineMs - nowMs)
     return best === null ? null : this.#placeUnlessLeft(work, line, best, nowMs)
   }
 
@@ -229,7 +245,7 @@ export class ActiveScheduler {
     const all: PendingWork[] = []
     for (const line of this.#lines.all()) {
       if (line.waiting === 0) continue
-      const leastMs = this.#leastMs(line)
+      const leastMs = this.#times.leastOfLineMs(line)
       const isHopeless = ({ deadlineMs }: PendingWork) => deadlineMs <= nowMs || deadlineMs < nowMs + leastMs
       const hopeless = line.takeWhile(isHopeless)
       if (hopeless.length === 0) continue
@@ -242,23 +258,7 @@ export class ActiveScheduler {
 
   /** Predicted latency on the fastest kind that has an eligible device; infinite without one. */
   fastestMs(demand: Demand): number {
-    return this.#fastestMs(this.#lines.view(demand))
-  }
-
-  #fastestMs(line: Line): number {
-    let log = Number.POSITIVE_INFINITY
-    for (let kind = 0; kind < this.#devices.kinds.length; kind++)
-      if (line.eligibleOfKind(kind) > 0) log = Math.min(log, this.#latency.kindLogMs(kind, line.demand.artifact))
-    return Math.exp(log)
-  }
-
-  /** What the fastest eligible kind may need at least, by what is known of it; zero without one. */
-  #leastMs(line: Line): number {
-    if (line.eligibleCount === 0) return 0
-    let log = Number.POSITIVE_INFINITY
-    for (let kind = 0; kind < this.#devices.kinds.length; kind++)
-      if (line.eligibleOfKind(kind) > 0) log = Math.min(log, this.#latency.kindLeastLogMs(kind, line.demand.artifact))
-    return Math.exp(log)
+    return this.#times.fastestMs(this.#lines.view(demand))
   }
 
   #bestFor(device: number, nowMs: number): PendingWork | undefined {
@@ -273,8 +273,8 @@ export class ActiveScheduler {
 
   #consider(line: Line, device: number, nowMs: number, best: Best): void {
     const { artifact } = line.demand
-    const ms = this.#latency.expectedMs(device, artifact)
-    const leastMs = this.#latency.leastMs(device, artifact)
+    const ms = this.#times.expectedMs(device, artifact)
+    const leastMs = this.#times.leastMs(device, artifact)
     for (const { priority, queue } of line.lanes) {
       if (best.work !== undefined && priority < best.work.priority) return
       const first = queue.firstFrom(nowMs + leastMs)
@@ -282,7 +282,7 @@ export class ActiveScheduler {
         const work = queue.at(i)
         if (work === undefined) break
         if (this.#waitsForBusy(work, line, ms, nowMs)) continue
-        const score = this.#score(work, line, ms, nowMs)
+        const score = this.#score(work, line, device, ms, nowMs)
         if (best.work === undefined || priority > best.work.priority || isBetter(work, score, best)) {
           best.work = work
           best.score = score
@@ -293,13 +293,12 @@ export class ActiveScheduler {
   }
 
   #placeFrom(line: Line, nowMs: number): Placement | null {
-    const { artifact } = line.demand
     for (const { queue } of line.lanes) {
       const first = queue.firstFrom(nowMs)
       for (let i = first; i < first + this.#config.laneDepth; i++) {
         const work = queue.at(i)
         if (work === undefined) break
-        const best = this.#bestFree(line, artifact, work.deadlineMs - nowMs)
+        const best = this.#freeDevice.bestFor(line, work.deadlineMs - nowMs)
         // Until one that it may use becomes free, comes or changes, which brings it back.
         if (best === null) {
           this.#toLookAt.delete(line)
@@ -314,78 +313,33 @@ export class ActiveScheduler {
 
   #placeUnlessLeft(work: PendingWork, line: Line, device: number, nowMs: number): Placement | null {
     if (!this.#makesIt(work, device, nowMs)) return null
-    if (this.#waitsForBusy(work, line, this.#latency.expectedMs(device, work.demand.artifact), nowMs)) return null
+    if (this.#waitsForBusy(work, line, this.#times.expectedMs(device, work.demand.artifact), nowMs)) return null
     return this.#bind(work, device, nowMs)
   }
 
   #makesIt(work: PendingWork, device: number, nowMs: number): boolean {
-    return nowMs + this.#latency.leastMs(device, work.demand.artifact) <= work.deadlineMs
+    return nowMs + this.#times.leastMs(device, work.demand.artifact) <= work.deadlineMs
   }
 
-  /**
-   * Whether a busy device that no other work waits for will have done it in `waitRatio` of `ms`, and in time. Never for
-   * longer in all than the free device would have taken, so that it is not passed on from one to the next for ever.
-   */
+  /** Whether the work stays for a busy device: one that will have done it in `waitRatio` of `ms`. */
   #waitsForBusy(work: PendingWork, line: Line, ms: number, nowMs: number): boolean {
-    const { waitRatio } = this.#config
-    if (waitRatio === 0 || nowMs - (this.#promises.sinceMs(work) ?? nowMs) > ms) return false
-    const limitMs = Math.min(nowMs + waitRatio * ms, work.deadlineMs)
-    for (let kind = 0; kind < this.#devices.kinds.length; kind++) {
-      if (line.eligibleOfKind(kind) === 0) continue
-      const soonest = this.#devices.soonestFree(kind, nowMs, limitMs)
-      if (soonest === undefined) continue
-      const { device, untilMs } = soonest
-      if (!line.mayUse(device, this.#devices)) continue
-      if (untilMs + this.#latency.expectedMs(device, work.demand.artifact) > limitMs) continue
-      const other = this.#promises.of(device)
-      if (other !== undefined && other !== work) continue
-      this.#promises.give(device, work, untilMs, nowMs)
-      this.#toLookAt.add(line)
-      return true
-    }
-    return false
+    if (!this.#busyDevice.isWorthWaiting(work, line, ms, nowMs, this.#config.waitRatio)) return false
+    this.#toLookAt.add(line)
+    return true
   }
 
-  #score(work: PendingWork, line: Line, ms: number, nowMs: number): number {
+  #score(work: PendingWork, line: Line, device: number, ms: number, nowMs: number): number {
     if (this.#config.deadlineOnly) return -work.deadlineMs
     const failedLogShare = this.#fairness.logShare(line.demand.artifact, nowMs)
-    return scoreOf(work, nowMs, ms, this.#fastestMs(line), failedLogShare, this.#config)
-  }
-
-  /** Among what makes the deadline with room for noise, the least cost: time, dearer on kinds that are fast at everything. */
-  #bestFree(line: Line, artifact: number, slackMs: number): number | null {
-    const only = line.demand.device
-    if (only !== undefined) return line.eligibleCount > 0 && this.#devices.slots(only) > 0 ? only : null
-    let best: number | null = null
-    let bestCost = Number.POSITIVE_INFINITY
-    const roomLog = slackMs > 0 ? Math.log(slackMs / 1.25) : Number.NEGATIVE_INFINITY
-    for (let kind = 0; kind < this.#devices.kinds.length; kind++) {
-      if (line.eligibleOfKind(kind) === 0) continue
-      const { members, free } = this.#devices.kinds[kind] as Kind
-      const eligible = line.eligibleBits(kind)
-      let place = firstCommon(free, eligible)
-      if (place < 0) continue
-      const kindLog = this.#latency.kindLogMs(kind, artifact)
-      const dearness = this.#config.thrift * this.#latency.kindSlowness(kind)
-      for (let tried = 0; place >= 0 && tried < (bestCost < TIGHT ? TRIED_OF_KIND : TRIED_WHEN_TIGHT); tried++) {
-        const device = members[place] as number
-        const log = kindLog + this.#latency.deviceLogFactor(device)
-        // What is tight comes after all that is not, the fastest first.
-        const cost = log > roomLog ? TIGHT + log : log - dearness
-        if (cost < bestCost) {
-          best = device
-          bestCost = cost
-        }
-        place = firstCommon(free, eligible, place + 1)
-      }
-    }
-    return best
+    const logChance = this.#times.logChance(ms, work.deadlineMs - nowMs, device, line.demand.artifact)
+    return scoreOf(work, nowMs, ms, this.#times.fastestMs(line), logChance, failedLogShare, this.#config)
   }
 
   #bind(work: PendingWork, device: number, nowMs: number): Placement | null {
     if (!this.forget(work)) return null
-    const predictedFinishMs = nowMs + this.#latency.expectedMs(device, work.demand.artifact)
+    const predictedFinishMs = nowMs + this.#times.expectedMs(device, work.demand.artifact)
     this.#devices.take(device, predictedFinishMs)
+    this.#residency.add(device, work.demand.artifact)
     return { work, device, predictedFinishMs }
   }
 

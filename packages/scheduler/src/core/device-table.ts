@@ -112,7 +112,7 @@ export class DeviceTable {
 
   /** Until a slot there should be free: zero where one is, or where what runs is late. */
   freeInMs(device: number, nowMs: number): number {
-    return Math.max(0, (this.#dueMs(device) ?? nowMs) - nowMs)
+    return Math.max(0, (this.dueMs(device) ?? nowMs) - nowMs)
   }
 
   /**
@@ -122,7 +122,7 @@ export class DeviceTable {
   soonestFree(kind: number, nowMs: number, limitMs: number): Busy | undefined {
     const { busy } = this.kinds[kind] as Kind
     for (let top = busy.peek(); top !== undefined && top.untilMs <= limitMs; top = busy.peek()) {
-      if (top.untilMs >= nowMs && this.#kindOf[top.device] === kind && this.#dueMs(top.device) === top.untilMs)
+      if (top.untilMs >= nowMs && this.#kindOf[top.device] === kind && this.dueMs(top.device) === top.untilMs)
         return top
       busy.pop()
     }
@@ -130,11 +130,12 @@ export class DeviceTable {
   }
 
   #noteBusy(device: number): void {
-    const untilMs = this.#dueMs(device)
+    const untilMs = this.dueMs(device)
     if (untilMs !== undefined) this.kinds[this.kindOf(device)]?.busy.push({ untilMs, device })
   }
 
-  #dueMs(device: number): number | undefined {
+  /** When the first of its runs should end, if it has no free slot. */
+  dueMs(device: number): number | undefined {
     return (this.#slots[device] as number) > 0 ? undefined : this.#ends[device]?.[0]
   }
 }

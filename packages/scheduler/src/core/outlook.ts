@@ -1,49 +1,91 @@
 import type { AdmissionCandidate } from '../admission.ts'
 import type { LatencyModel } from '../profiles/latency-model.ts'
+import { firstCommon } from './bitmap.ts'
 import type { PendingWork } from './demand.ts'
 import type { DeviceTable, Kind } from './device-table.ts'
 import type { Line } from './line.ts'
+import type { Residency } from './residency.ts'
+
+/** Of the devices of a kind that have the artifact loaded, or would have to load it, so many stand for all. */
+const TRIED = 32
+
+type Way = { kind: number; waitMs: number; coldStartMs: number }
 
 /**
  * What work of this line would meet if it came now, for each kind of device that may do it: when a device of the kind is
- * free, and what the run then takes. Waiting work of its class with an earlier deadline, or of a higher class, goes first,
- * and is taken to be worked off evenly by all slots that may do it; work of other lines is not counted, so that what is
- * promised here is the earliest and not the certain time.
+ * free, what a cold start there adds, and what the run then takes; where the artifact is loaded on some of a kind only,
+ * the kind comes twice. Waiting work of its class with an earlier deadline, or of a higher class, goes first, and is taken
+ * to be worked off evenly by all slots that may do it; work of other lines is not counted, so that what is promised here is
+ * the earliest and not the certain time.
  */
 export function outlookOf(
   line: Line,
   devices: DeviceTable,
   latency: LatencyModel,
+  residency: Residency,
   work: Pick<PendingWork, 'priority' | 'deadlineMs'>,
   nowMs: number
 ): AdmissionCandidate[] {
   const { artifact, device } = line.demand
-  let fastestMs = Number.POSITIVE_INFINITY
-  const kinds: { kind: number; waitMs: number }[] = []
-  const each = (kind: number, freeIn: () => number) => {
-    fastestMs = Math.min(fastestMs, Math.exp(latency.kindLogMs(kind, artifact)))
-    kinds.push({ kind, waitMs: freeIn() })
-  }
+  const ways: Way[] = []
   if (device !== undefined) {
-    if (line.eligibleCount > 0) each(devices.kindOf(device), () => devices.freeInMs(device, nowMs))
+    if (line.eligibleCount > 0)
+      ways.push({
+        kind: devices.kindOf(device),
+        waitMs: devices.freeInMs(device, nowMs),
+        coldStartMs: residency.coldMs(device, artifact)
+      })
   } else
-    for (let kind = 0; kind < devices.kinds.length; kind++)
-      if (line.eligibleOfKind(kind) > 0) each(kind, () => kindFreeInMs(line, devices, kind, nowMs))
+    for (let kind = 0; kind < devices.kinds.length; kind++) {
+      if (line.eligibleOfKind(kind) === 0) continue
+      if (residency.matters) ways.push(...waysOfKind(line, devices, residency, kind, nowMs))
+      else ways.push({ kind, waitMs: kindFreeInMs(line, devices, kind, nowMs), coldStartMs: 0 })
+    }
+  const fastestMs = ways.reduce(
+    (least, { kind }) => Math.min(least, Math.exp(latency.kindLogMs(kind, artifact))),
+    Number.POSITIVE_INFINITY
+  )
   const queueMs = (ahead(line, work) * fastestMs) / Math.max(1, line.eligibleCount)
-  return kinds.map(({ kind, waitMs }) => {
+  return ways.map(({ kind, waitMs, coldStartMs }) => {
     const { logMs, logSd } = latency.predictKind(kind, artifact)
-    return { aheadMs: waitMs + queueMs, coldStartMs: 0, logMs, logSd }
+    return { aheadMs: waitMs + queueMs, coldStartMs, logMs, logSd }
   })
 }
 
 function kindFreeInMs(line: Line, devices: DeviceTable, kind: number, nowMs: number): number {
   const { free } = devices.kinds[kind] as Kind
-  const eligible = line.eligibleBits(kind)
-  for (let word = 0; word < Math.min(free.length, eligible.length); word++)
-    if (((free[word] as number) & (eligible[word] as number)) !== 0) return 0
+  if (firstCommon(free, line.eligibleBits(kind)) >= 0) return 0
   // All that are eligible are busy: the first of the kind that should end stands for them.
   const soonest = devices.soonestFree(kind, nowMs, Number.POSITIVE_INFINITY)
   return soonest === undefined ? 0 : soonest.untilMs - nowMs
+}
+
+/** The soonest with the artifact loaded, and the soonest with the least cold start. */
+function waysOfKind(line: Line, devices: DeviceTable, residency: Residency, kind: number, nowMs: number): Way[] {
+  const { artifact } = line.demand
+  const { members } = devices.kinds[kind] as Kind
+  const eligible = line.eligibleBits(kind)
+  const loaded = residency.places(artifact, kind)
+  const ways: Way[] = []
+  const consider = (place: number) => {
+    const device = members[place] as number
+    const way = { kind, waitMs: devices.freeInMs(device, nowMs), coldStartMs: residency.coldMs(device, artifact) }
+    const at = ways.findIndex(({ coldStartMs }) => coldStartMs > 0 === way.coldStartMs > 0)
+    const known = ways[at]
+    if (known === undefined) ways.push(way)
+    else if (way.waitMs + way.coldStartMs < known.waitMs + known.coldStartMs) ways[at] = way
+  }
+  let place = firstCommon(eligible, loaded)
+  for (let tried = 0; place >= 0 && tried < TRIED; tried++) {
+    consider(place)
+    place = firstCommon(eligible, loaded, place + 1)
+  }
+  place = firstCommon(eligible, eligible)
+  for (let tried = 0; place >= 0 && tried < TRIED; tried++) {
+    consider(place)
+    place = firstCommon(eligible, eligible, place + 1)
+  }
+  return ways
 }
 
 function ahead(line: Line, { priority, deadlineMs }: Pick<PendingWork, 'priority' | 'deadlineMs'>): number {

@@ -7,6 +7,8 @@ export type SchedulerConfig = {
   affinity: number
   /** How strongly short work goes before long work that is as urgent. */
   shortness: number
+  /** How strongly the chance to be in time counts: of a device for the work, and of a work for the device. */
+  certainty: number
   /** How strongly models that missed more than others go first. */
   fairness: number
   /** In this time what is counted for fairness fades by half. */
@@ -37,6 +39,7 @@ export const DEFAULT_SCHEDULER_CONFIG: SchedulerConfig = {
   urgency: 0.5,
   affinity: 1,
   shortness: 1,
+  certainty: 1,
   fairness: 0.3,
   fairnessHalfLifeMs: 600_000,
   thrift: 0.5,

@@ -262,6 +262,14 @@ export class LatencyModel {
     return { logMs: this.#mean[cell] as number, logSd, source: 'measured' }
   }
 
+  /** How far off the logarithm of one run of the kind may be: its noise, and what is not known of its mean. */
+  runLogSd(kind: number, artifact: number): number {
+    const cell = kind * this.#stride + artifact
+    if (artifact < this.#columns && (this.#count[cell] as number) > 0)
+      return Math.sqrt(this.#noise + (this.#variance[cell] as number))
+    return this.#predicted(kind, artifact).logSd
+  }
+
   #cellOf(device: number, artifact: number): number {
     const kind = this.kindOf(device)
     if (kind === NO_KIND) throw new RangeError(`device ${device} was not added`)
