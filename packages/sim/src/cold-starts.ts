@@ -3,7 +3,10 @@ import { normal, seededRandom } from './random.ts'
 import type { Workload } from './workload.ts'
 
 export type ColdOptions = {
-  /** Models that a device holds in memory, the least recently used goes first. Zero: all of them, from the start. */
+  /**
+   * Models that a device holds in memory, the least recently used goes first; at the start so many of those that it runs,
+   * in turn over the fleet. Zero: all of them, always.
+   */
   memoryModels: number
   /** Share of (device, model) pairs whose artifact is not on the device's disk before its first use. */
   absent: number
@@ -48,6 +51,25 @@ export class ColdStarts {
       draw()
       return draw() < options.absent
     }
+    this.#deploy()
+  }
+
+  /** As deployments would have it: every model on equally many devices, as far as these run it and have room. */
+  #deploy(): void {
+    const { table, kindOf } = this.#workload
+    const models = table.models.length
+    let next = 0
+    for (let round = 0; round < this.#options.memoryModels; round++)
+      kindOf.forEach((kind, device) => {
+        for (let tried = 0; tried < models; tried++) {
+          const model = (next + tried) % models
+          const runs = (table.ms[model * table.devices.length + kind] as number) > 0
+          if (!runs || this.isLoaded(device, model)) continue
+          this.use(device, model)
+          next = model + 1
+          break
+        }
+      })
   }
 
   /** What a run there costs beside itself, before noise; null when it is loaded, and always where cold starts are off. */

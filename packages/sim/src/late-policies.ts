@@ -35,6 +35,7 @@ function lateBound(name: string, world: PolicyWorld, config: Partial<SchedulerCo
   )
   kindOf.forEach((kind, device) => {
     scheduler.addDevice(device, kind, 1)
+    scheduler.setLoaded(device, world.loaded(device))
   })
   const demands: Demand[] = table.models.map((key, artifact) => ({
     key,

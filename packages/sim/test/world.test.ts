@@ -120,6 +120,8 @@ describe('cold starts', () => {
 
   it('cost load and first run until the model is in memory, where the least recently used makes room', () => {
     const cold = new ColdStarts(workload, 1, { memoryModels: 2, absent: 0 })
+    expect([...cold.loaded(0)]).toEqual([0, 1])
+    cold.restart(0)
     const first = cold.costOf(0, 0)
     expect(first).toMatchObject({ transferMs: 0, firstRunMs: 10 })
     expect(first?.loadMs).toBeGreaterThan(0)
@@ -134,16 +136,22 @@ describe('cold starts', () => {
     expect(cold.costOf(0, 0)).toEqual(first)
   })
 
-  it('fetch an artifact once', () => {
-    const cold = new ColdStarts(workload, 1, { memoryModels: 1, absent: 1 })
-    expect(cold.costOf(0, 0)?.transferMs).toBeGreaterThan(0)
-    cold.use(0, 0)
-    cold.use(0, 1)
+  it('find every model deployed on as many devices, where it runs, and fetch another artifact once', () => {
+    const mixed = workloadOf([[10], [10], [0], [10]], [0, 0, 0], [[0, 1]])
+    const cold = new ColdStarts(mixed, 1, { memoryModels: 2, absent: 1 })
+    expect([0, 1, 2].map((device) => [...cold.loaded(device)])).toEqual([
+      [0, 1],
+      [1, 3],
+      [3, 0]
+    ])
+    expect(cold.costOf(0, 3)?.transferMs).toBeGreaterThan(0)
+    cold.use(0, 3)
+    expect([...cold.loaded(0)]).toEqual([1, 3])
     expect(cold.costOf(0, 0)?.transferMs).toBe(0)
   })
 
   it('are predicted from the parts that devices reported, at once where nothing is known and better by and by', () => {
-    const cold = new ColdStarts(workload, 1, { memoryModels: 2, absent: 1 })
+    const cold = new ColdStarts(workload, 1, { memoryModels: 1, absent: 1 })
     const truthMs = (model: number) => {
       const { transferMs = 0, loadMs = 0, firstRunMs = 0 } = cold.costOf(0, model) ?? {}
       return transferMs + loadMs + firstRunMs
@@ -161,12 +169,12 @@ describe('cold starts', () => {
   })
 
   it('lengthen what a run takes in the world, but not what devices report', () => {
-    const single = workloadOf([[10]], [0], [[0, 1e9]])
+    const single = workloadOf([[10], [10]], [0], [[0, 1e9, 1]])
     const options = { seed: 1, ...NO_NOISE, memoryModels: 1 }
     const { finishedMs, latency } = simulate(single, policyOf('random', 1), options)
-    const { transferMs = 0, loadMs = 0, firstRunMs = 0 } = new ColdStarts(single, 1, options).costOf(0, 0) ?? {}
+    const { transferMs = 0, loadMs = 0, firstRunMs = 0 } = new ColdStarts(single, 1, options).costOf(0, 1) ?? {}
     expect(finishedMs[0]).toBeCloseTo(10 + transferMs + loadMs + firstRunMs, 6)
     expect(loadMs).toBeGreaterThan(1)
-    expect(latency.expectedMs(0, 0)).toBeCloseTo(10, 6)
+    expect(latency.expectedMs(0, 1)).toBeCloseTo(10, 6)
   })
 })

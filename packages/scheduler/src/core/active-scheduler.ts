@@ -49,7 +49,7 @@ export class ActiveScheduler {
     this.#residency = new Residency(this.#devices, coldStartMs)
     this.#times = new FinishTimes(latency, this.#devices, this.#residency)
     this.#freeDevice = new FreeDevice(latency, this.#devices, this.#residency, this.#times, this.#config)
-    this.#busyDevice = new BusyDevice(this.#devices, this.#residency, this.#times, this.#promises)
+    this.#busyDevice = new BusyDevice(this.#devices, this.#residency, this.#times, this.#promises, this.#config)
   }
 
   get waiting(): number {
@@ -281,7 +281,7 @@ export class ActiveScheduler {
       for (let i = first; i < first + this.#config.laneDepth; i++) {
         const work = queue.at(i)
         if (work === undefined) break
-        if (this.#waitsForBusy(work, line, ms, nowMs)) continue
+        if (this.#waitsForBusy(work, line, device, ms, nowMs)) continue
         const score = this.#score(work, line, device, ms, nowMs)
         if (best.work === undefined || priority > best.work.priority || isBetter(work, score, best)) {
           best.work = work
@@ -313,7 +313,7 @@ export class ActiveScheduler {
 
   #placeUnlessLeft(work: PendingWork, line: Line, device: number, nowMs: number): Placement | null {
     if (!this.#makesIt(work, device, nowMs)) return null
-    if (this.#waitsForBusy(work, line, this.#times.expectedMs(device, work.demand.artifact), nowMs)) return null
+    if (this.#waitsForBusy(work, line, device, this.#times.expectedMs(device, work.demand.artifact), nowMs)) return null
     return this.#bind(work, device, nowMs)
   }
 
@@ -322,8 +322,8 @@ export class ActiveScheduler {
   }
 
   /** Whether the work stays for a busy device: one that will have done it in `waitRatio` of `ms`. */
-  #waitsForBusy(work: PendingWork, line: Line, ms: number, nowMs: number): boolean {
-    if (!this.#busyDevice.isWorthWaiting(work, line, ms, nowMs, this.#config.waitRatio)) return false
+  #waitsForBusy(work: PendingWork, line: Line, device: number, ms: number, nowMs: number): boolean {
+    if (!this.#busyDevice.isWorthWaiting(work, line, device, ms, nowMs)) return false
     this.#toLookAt.add(line)
     return true
   }

@@ -4,6 +4,7 @@ import type { FinishTimes } from './finish-times.ts'
 import type { Line } from './line.ts'
 import type { Promises } from './promises.ts'
 import type { Residency } from './residency.ts'
+import type { SchedulerConfig } from './scheduler-config.ts'
 
 /** Of the devices that have an artifact loaded so many are looked at. */
 const TRIED_LOADED = 32
@@ -14,12 +15,20 @@ export class BusyDevice {
   readonly #residency: Residency
   readonly #times: FinishTimes
   readonly #promises: Promises
+  readonly #config: Pick<SchedulerConfig, 'waitRatio' | 'certainty'>
 
-  constructor(devices: DeviceTable, residency: Residency, times: FinishTimes, promises: Promises) {
+  constructor(
+    devices: DeviceTable,
+    residency: Residency,
+    times: FinishTimes,
+    promises: Promises,
+    config: Pick<SchedulerConfig, 'waitRatio' | 'certainty'>
+  ) {
     this.#devices = devices
     this.#residency = residency
     this.#times = times
     this.#promises = promises
+    this.#config = config
   }
 
   /**
@@ -27,13 +36,17 @@ export class BusyDevice {
    * then left for it. Never for longer in all than the free device would have taken, so that it is not passed on from one
    * to the next for ever.
    */
-  isWorthWaiting(work: PendingWork, line: Line, ms: number, nowMs: number, waitRatio: number): boolean {
+  isWorthWaiting(work: PendingWork, line: Line, free: number, ms: number, nowMs: number): boolean {
+    const { waitRatio, certainty } = this.#config
     if (waitRatio === 0 || nowMs - (this.#promises.sinceMs(work) ?? nowMs) > ms) return false
-    const limitMs = Math.min(nowMs + waitRatio * ms, work.deadlineMs)
+    const logChance = this.#times.logChance(ms, work.deadlineMs - nowMs, free, work.demand.artifact)
+    // What the free device may well miss is worth waiting for longer: as much longer as its chance is less.
+    const withinMs = waitRatio * ms * Math.exp(-certainty * logChance)
+    const limitMs = Math.min(nowMs + withinMs, work.deadlineMs)
     for (let kind = 0; kind < this.#devices.kinds.length; kind++) {
       if (line.eligibleOfKind(kind) === 0) continue
       const soonest = this.#devices.soonestFree(kind, nowMs, limitMs)
-      if (soonest !== undefined && this.#isLeftFor(work, line, soonest.device, soonest.untilMs, limitMs, nowMs))
+      if (soonest !== undefined && this.#isLeftFor(work, line, soonest.device, soonest.untilMs, withinMs, nowMs))
         return true
     }
     if (!this.#residency.matters) return false
@@ -43,14 +56,19 @@ export class BusyDevice {
       if (tried++ >= TRIED_LOADED) break
       const untilMs = this.#devices.dueMs(device)
       if (untilMs === undefined || untilMs < nowMs) continue
-      if (this.#isLeftFor(work, line, device, untilMs, limitMs, nowMs)) return true
+      if (this.#isLeftFor(work, line, device, untilMs, withinMs, nowMs)) return true
     }
     return false
   }
 
-  #isLeftFor(work: PendingWork, line: Line, device: number, untilMs: number, limitMs: number, nowMs: number): boolean {
+  #isLeftFor(work: PendingWork, line: Line, device: number, untilMs: number, withinMs: number, nowMs: number): boolean {
     if (!line.mayUse(device, this.#devices)) return false
-    if (untilMs + this.#times.expectedMs(device, work.demand.artifact) > limitMs) return false
+    const { artifact } = work.demand
+    const ms = this.#times.expectedMs(device, artifact)
+    const doneInMs = untilMs + ms - nowMs
+    if (nowMs + doneInMs > work.deadlineMs || doneInMs > withinMs) return false
+    const logChance = this.#times.logChance(ms, work.deadlineMs - untilMs, device, artifact)
+    if (doneInMs > withinMs * Math.exp(this.#config.certainty * logChance)) return false
     const other = this.#promises.of(device)
     if (other !== undefined && other !== work) return false
     this.#promises.give(device, work, untilMs, nowMs)

@@ -39,7 +39,7 @@ export const DEFAULT_SCHEDULER_CONFIG: SchedulerConfig = {
   urgency: 0.5,
   affinity: 1,
   shortness: 1,
-  certainty: 1,
+  certainty: 2,
   fairness: 0.3,
   fairnessHalfLifeMs: 600_000,
   thrift: 0.5,
