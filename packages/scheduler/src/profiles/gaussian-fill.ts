@@ -4,15 +4,25 @@ import { twoWay } from './two-way.ts'
 const ROUNDS = 25
 /** Prior weight, in artifacts, of "kinds differ by one factor each" against what the measured rows say. */
 const PRIOR_ROWS = 4
-const NOISE_VARIANCE = 0.04
+/** How alike kinds are by that prior. */
+const PRIOR_CORRELATION = 0.95
+/** Of one run. */
+const RUN_VARIANCE = 0.04
+/** What a cell differs by from all that its column and the kinds tell, before it is learnt, and in how many cells' weight. */
+const OWN_VARIANCE = 0.02
+const OWN_CELLS = 20
+/** Degrees of freedom: some artifacts (those that leave an accelerator) are unlike all others. */
+const FREEDOM = 3
 
 /**
  * Predicts the unmeasured cells of a table of log latencies (kinds x artifacts, row by row; `count` 0: unmeasured).
  *
- * An artifact's column is one draw of a multivariate normal over the kinds; its mean and covariance come from the
- * measured cells by expectation-maximization with a prior of common and own variance, and a cell from the normal's
- * condition on the cells of its column that were measured. Likeness between kinds is thereby learnt, where the two-way
- * model (kind + artifact) holds all kinds for equally alike. `sd` covers the prediction and one run's noise.
+ * An artifact's column is one draw of a multivariate normal over the kinds, spread by a scale of its own (a multivariate
+ * t), so that the few artifacts which behave like no other do not teach how alike the kinds are for the rest. Mean,
+ * covariance and each cell's own variance come from the measured cells by expectation-maximization with a prior of common
+ * and own variance (Lange, Little and Taylor, "Robust statistical modeling using the t distribution", 1989), and a cell
+ * from the condition on the cells of its column that were measured. Likeness between kinds is thereby learnt, where the
+ * two-way model (kind + artifact) holds all kinds for equally alike. `sd` covers the prediction and one run's noise.
  */
 export function gaussianFill(
   logMs: Float64Array,
@@ -20,15 +30,15 @@ export function gaussianFill(
   kinds: number,
   artifacts: number
 ): { mean: Float64Array; sd: Float64Array } {
-  const { mu, covariance } = fitKinds(logMs, count, kinds, artifacts)
+  const fit = fitKinds(logMs, count, kinds, artifacts)
   const seen = measuredRows(count, kinds, artifacts)
   const mean = new Float64Array(kinds * artifacts)
   const sd = new Float64Array(kinds * artifacts)
   for (let a = 0; a < artifacts; a++) {
-    const { expected, left } = condition(logMs, artifacts, a, seen[a] as number[], mu, covariance, kinds)
+    const column = condition(logMs, artifacts, a, seen[a] as number[], fit)
     for (let k = 0; k < kinds; k++) {
-      mean[k * artifacts + a] = expected[k] as number
-      sd[k * artifacts + a] = Math.sqrt(Math.max(left[k * kinds + k] as number, 0) + NOISE_VARIANCE)
+      mean[k * artifacts + a] = column.expected[k] as number
+      sd[k * artifacts + a] = sdOf(column, k, fit)
     }
   }
   return { mean, sd }
@@ -49,18 +59,28 @@ export function fitKinds(
   const prior = startingVariance(logMs, mu, seen, artifacts)
   let covariance = new Float64Array(kinds * kinds)
   for (let i = 0; i < kinds; i++)
-    for (let j = 0; j < kinds; j++) covariance[i * kinds + j] = i === j ? prior : prior * 0.85
+    for (let j = 0; j < kinds; j++) covariance[i * kinds + j] = i === j ? prior : prior * PRIOR_CORRELATION
   const start = Float64Array.from(covariance)
   const columns = seen.filter((rows) => rows.length > 0).length
+  let ownVariance = OWN_VARIANCE
   for (let round = 0; round < rounds && columns > 0; round++) {
     const sum = new Float64Array(kinds * kinds)
     const shift = new Float64Array(kinds)
+    let weights = 0
+    let own = OWN_CELLS * OWN_VARIANCE
+    let cells = OWN_CELLS
     for (let a = 0; a < artifacts; a++) {
       const rows = seen[a] as number[]
       if (rows.length === 0) continue
-      const { expected, left } = condition(logMs, artifacts, a, rows, mu, covariance, kinds)
+      const { expected, left, weight } = condition(logMs, artifacts, a, rows, { mu, covariance, ownVariance })
+      weights += weight
+      cells += rows.length
+      for (const k of rows) {
+        const off = (logMs[k * artifacts + a] as number) - (expected[k] as number)
+        own += weight * off * off + (left[k * kinds + k] as number)
+      }
       for (let i = 0; i < kinds; i++) {
-        const di = (expected[i] as number) - (mu[i] as number)
+        const di = weight * ((expected[i] as number) - (mu[i] as number))
         shift[i] = (shift[i] as number) + di
         for (let j = 0; j < kinds; j++)
           sum[i * kinds + j] =
@@ -72,13 +92,14 @@ export function fitKinds(
     const next = new Float64Array(kinds * kinds)
     for (let c = 0; c < next.length; c++)
       next[c] = ((sum[c] as number) + PRIOR_ROWS * (start[c] as number)) / (columns + PRIOR_ROWS)
-    for (let k = 0; k < kinds; k++) mu[k] = (mu[k] as number) + (shift[k] as number) / (columns + PRIOR_ROWS)
+    for (let k = 0; k < kinds; k++) mu[k] = (mu[k] as number) + (shift[k] as number) / (weights + PRIOR_ROWS)
     covariance = next
+    ownVariance = own / cells
   }
-  return { mu, covariance }
+  return { mu, covariance, ownVariance }
 }
 
-export type KindFit = { mu: Float64Array; covariance: Float64Array }
+export type KindFit = { mu: Float64Array; covariance: Float64Array; ownVariance: number }
 
 const measuredRows = (count: Float64Array, kinds: number, artifacts: number): number[][] =>
   Array.from({ length: artifacts }, (_, a) => {
@@ -89,41 +110,51 @@ const measuredRows = (count: Float64Array, kinds: number, artifacts: number): nu
 
 /** One column of the table by kind, given its measured cells (`rows`); one value a kind. */
 export function fillColumn(
-  { mu, covariance }: KindFit,
+  fit: KindFit,
   logMs: Float64Array,
   rows: readonly number[]
 ): { mean: Float64Array; sd: Float64Array } {
-  const kinds = mu.length
-  const { expected, left } = condition(logMs, 1, 0, rows, mu, covariance, kinds)
-  const sd = Float64Array.from(mu, (_, k) => Math.sqrt(Math.max(left[k * kinds + k] as number, 0) + NOISE_VARIANCE))
-  return { mean: expected, sd }
+  const column = condition(logMs, 1, 0, rows, fit)
+  return { mean: column.expected, sd: Float64Array.from(fit.mu, (_, k) => sdOf(column, k, fit)) }
 }
 
-/** Mean and covariance of a whole column, given its measured cells. */
+type Column = { expected: Float64Array; left: Float64Array; weight: number; freedom: number }
+
+/** Of a cell and a run of it: the t's variance, which is wider the less usual the column is. */
+function sdOf({ left, weight, freedom }: Column, kind: number, { mu, ownVariance }: KindFit): number {
+  const scale = freedom / (freedom - 2) / weight
+  return Math.sqrt(scale * (Math.max(left[kind * mu.length + kind] as number, 0) + ownVariance) + RUN_VARIANCE)
+}
+
+/**
+ * Mean and covariance of a whole column, given its measured cells, and its weight: below 1 for one unlike all others. The
+ * covariance is the normal's, for a weight of 1.
+ */
 function condition(
   logMs: Float64Array,
   artifacts: number,
   artifact: number,
   rows: readonly number[],
-  mu: Float64Array,
-  covariance: Float64Array,
-  kinds: number
-): { expected: Float64Array; left: Float64Array } {
+  { mu, covariance, ownVariance }: KindFit
+): Column {
+  const kinds = mu.length
   const n = rows.length
+  const freedom = FREEDOM + n
   const expected = Float64Array.from(mu)
   const left = Float64Array.from(covariance)
-  if (n === 0) return { expected, left }
+  if (n === 0) return { expected, left, weight: 1, freedom }
   const block = new Float64Array(n * n)
   for (let i = 0; i < n; i++)
     for (let j = 0; j < n; j++)
       block[i * n + j] =
-        (covariance[(rows[i] as number) * kinds + (rows[j] as number)] as number) + (i === j ? NOISE_VARIANCE : 0)
+        (covariance[(rows[i] as number) * kinds + (rows[j] as number)] as number) + (i === j ? ownVariance : 0)
   const factor = cholesky(block, n)
   const residual = new Float64Array(n)
   rows.forEach((k, i) => {
     residual[i] = (logMs[k * artifacts + artifact] as number) - (mu[k] as number)
   })
   const weights = choleskySolve(factor, residual, n)
+  const distance = residual.reduce((sum, off, i) => sum + off * (weights[i] as number), 0)
   const cross = new Float64Array(n)
   for (let k = 0; k < kinds; k++) {
     for (let i = 0; i < n; i++) cross[i] = covariance[k * kinds + (rows[i] as number)] as number
@@ -138,7 +169,7 @@ function condition(
       left[k * kinds + j] = (left[k * kinds + j] as number) - explained
     }
   }
-  return { expected, left }
+  return { expected, left, weight: freedom / (FREEDOM + distance), freedom }
 }
 
 /** Kind means that do not depend on which artifacts a kind happened to run. */
@@ -157,5 +188,5 @@ function startingVariance(logMs: Float64Array, mu: Float64Array, seen: readonly 
       cells += 1
     }
   })
-  return cells === 0 ? 1 : Math.max(sum / cells, NOISE_VARIANCE)
+  return cells === 0 ? 1 : Math.max(sum / cells, RUN_VARIANCE)
 }
