@@ -187,8 +187,8 @@ export function answer(): NonNullable<Answer> {
   }
 }
 
-export async function joinToken(controlPlane: ControlPlaneProcess, capability: string, uses = 1_000): Promise<string> {
-  const body = { capabilities: [capability], uses }
+async function joinToken(controlPlane: ControlPlaneProcess, capability: string): Promise<string> {
+  const body = { capabilities: [capability], uses: 1_000 }
   return (await controlPlane.json<{ token: string }>('POST', '/join-tokens', body)).token
 }
 

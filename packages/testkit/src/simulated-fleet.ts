@@ -5,20 +5,19 @@ import {
   challengeText,
   type DeviceHealth,
   decodeFrame,
-  type EnrolAnswer,
   encodeFrame,
   HEARTBEAT_MS,
   type RuntimeInfo,
   SUBPROTOCOL
 } from '@skerry/contracts'
 import { WebSocket } from 'ws'
+import { rowsOf } from './databases.ts'
 import type { Answer } from './simulated-device.ts'
 
 type Assign = Extract<ControlFrame, { type: 'assign' }>
 
 export type SimulatedFleetOptions = {
   url: string
-  token: string
   slots: { infer: number; convert: number }
   runtimes: RuntimeInfo[]
   answer: (assign: Assign) => NonNullable<Answer>
@@ -32,7 +31,6 @@ const FIRST_WAIT_MS = 250
 const LONGEST_WAIT_MS = 15_000
 /** As a real agent gives up on a connection that brings no welcome. */
 const PATIENCE_MS = 20_000
-const ENROLLED_AT_ONCE = 32
 /** Heartbeats are spread over their period in so many turns. */
 const TURNS = 100
 
@@ -45,14 +43,14 @@ type Device = {
 }
 
 /**
- * Thousands of devices in one process, over a real socket each: they enrol, connect, say that they serve what they are told
+ * Thousands of devices in one process, over a real socket each: they connect, say that they serve what they are told
  * to, send heartbeats, answer jobs at once, and come back by themselves as real agents do. To be cheap they share one key,
  * say the same of themselves, and remember no job.
  */
 export class SimulatedFleet {
   readonly #options: SimulatedFleetOptions
   readonly #privateKey: KeyObject
-  readonly #publicKey: string
+  readonly #publicKey: Buffer
   readonly #devices: Device[] = []
   #connected = 0
   #serving = 0
@@ -68,7 +66,7 @@ export class SimulatedFleet {
     this.#options = options
     const { privateKey, publicKey } = generateKeyPairSync('ed25519')
     this.#privateKey = privateKey
-    this.#publicKey = publicKey.export({ format: 'der', type: 'spki' }).toString('base64')
+    this.#publicKey = publicKey.export({ format: 'der', type: 'spki' })
   }
 
   /** Devices with a session. */
@@ -87,28 +85,17 @@ export class SimulatedFleet {
     return { arch: 'x64', os: 'linux', cpuModel: 'simulated', ...sizes, runtimes }
   }
 
-  /** Adds devices by the ordinary route, some at a time. */
-  async enrol(count: number): Promise<void> {
-    const { url, token, slots } = this.#options
-    const body = JSON.stringify({
-      token,
-      publicKey: this.#publicKey,
-      capabilities: ['infer'],
-      slots,
-      facts: this.#facts
-    })
-    let left = count
-    const enroller = async (): Promise<void> => {
-      while (left > 0) {
-        left -= 1
-        const headers = { 'content-type': 'application/json' }
-        const response = await fetch(`${url}/agent/v1/enrol`, { method: 'POST', headers, body })
-        if (response.status !== 201) throw new Error(`enrolment: ${response.status} ${await response.text()}`)
-        const { deviceId } = (await response.json()) as EnrolAnswer
-        this.#devices.push({ id: deviceId, socket: null, tried: 0, artifacts: 0, patience: null })
-      }
-    }
-    await Promise.all(Array.from({ length: ENROLLED_AT_ONCE }, enroller))
+  /** Adds devices as rows, as if they had enrolled one by one: ten thousand enrolments would take minutes. */
+  async enrol(databaseUrl: string, count: number): Promise<void> {
+    const { slots } = this.#options
+    const rows = await rowsOf<{ id: string }>(
+      databaseUrl,
+      `INSERT INTO devices (id, name, public_key, taints, capabilities, facts, infer_slots, convert_slots)
+       SELECT gen_random_uuid(), 'simulated-' || i, $1, '{}', '{infer}', $2, $3, 0
+       FROM generate_series($4::int, $5::int) AS i RETURNING id`,
+      [this.#publicKey, this.#facts, slots.infer, this.#devices.length + 1, this.#devices.length + count]
+    )
+    for (const { id } of rows) this.#devices.push({ id, socket: null, tried: 0, artifacts: 0, patience: null })
   }
 
   /** Opens all connections at once; they are made again whenever one ends, until `stop`. */

@@ -7,6 +7,7 @@ import { deploymentPool } from '../jobs/pools.ts'
 import type { Sweeper } from '../jobs/sweeper.ts'
 import type { EngineResources } from '../resources.ts'
 import type { Seeds } from '../scheduling/seeds.ts'
+import { takeFirst } from '../take-first.ts'
 import { type Forward, HolderLink } from './holder-link.ts'
 import type { ConnectionState, ToScheduler } from './messages.ts'
 
@@ -42,7 +43,7 @@ export class ActiveScheduler {
   readonly #announcing = new Map<string, ConnectionState[]>()
   readonly #awaited = new Set<string>()
   #onAwaited: (() => void) | null = null
-  readonly #unread = new Set<string>()
+  readonly #unread = new Map<string, true>()
   #reading: Promise<void> | null = null
   #starting: Promise<void> | null = null
   #stopped = false
@@ -276,7 +277,7 @@ export class ActiveScheduler {
 
   /** What operators decided of devices stands in Postgres; what replicas say of it may be older. */
   #read(deviceIds: string[]): void {
-    for (const id of deviceIds) this.#unread.add(id)
+    for (const id of deviceIds) this.#unread.set(id, true)
     this.#reading ??= this.#drain()
       .catch(this.#failed)
       .finally(() => {
@@ -287,8 +288,7 @@ export class ActiveScheduler {
   async #drain(): Promise<void> {
     const { fleet } = this.#parts
     while (this.#unread.size > 0 && !this.#stopped) {
-      const ids = [...this.#unread].slice(0, READ_AT_ONCE)
-      for (const id of ids) this.#unread.delete(id)
+      const ids = [...takeFirst(this.#unread, READ_AT_ONCE).keys()]
       for (const { id, state, labels, taints } of await this.#resources.registry.devices.records(ids)) {
         if (state === 'revoked') this.#revoked(id)
         const session = fleet.get(id)

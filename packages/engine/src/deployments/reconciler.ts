@@ -5,6 +5,7 @@ import { Batcher } from '../batcher.ts'
 import type { Fleet } from '../devices/fleet.ts'
 import { Paced } from '../paced.ts'
 import type { EngineResources } from '../resources.ts'
+import { takeFirst } from '../take-first.ts'
 import type { Benchmarks } from './benchmarks.ts'
 import { desiredFor } from './desired.ts'
 import { Measured, PlacementChoices } from './placement-choices.ts'
@@ -42,7 +43,7 @@ export class DeploymentReconciler {
   readonly #phases: Paced
   readonly #resend: Batcher<string, undefined>
   /** With whether what decides about them changed. */
-  #devices = new Map<string, boolean>()
+  readonly #devices = new Map<string, boolean>()
   #following: Promise<void> | null = null
   /** Only one thing at a time decides about a device, so that nothing is timed there twice. */
   #lane: Promise<void> = Promise.resolve()
@@ -95,9 +96,7 @@ export class DeploymentReconciler {
 
   async #followDevices(): Promise<void> {
     while (this.#devices.size > 0 && !this.#stopped) {
-      const turn = new Map([...this.#devices].slice(0, AT_ONCE))
-      for (const id of turn.keys()) this.#devices.delete(id)
-      await this.#follow(turn)
+      await this.#follow(takeFirst(this.#devices, AT_ONCE))
     }
   }
 
