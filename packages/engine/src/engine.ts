@@ -193,7 +193,10 @@ export class Engine {
       onLost: (origin, lost, reason) => this.cluster.toOrigin(origin, { type: 'calls-lost', calls: lost, reason }),
       bodyOf: (id) => this.calls.bodyOf(id)
     })
-    const dispatcher = new Dispatcher(resources, fleet, placer, calls)
+    const dispatcher = new Dispatcher(resources, {
+      ...{ fleet, placer, calls },
+      measure: ({ deviceId, deployment, variant }) => this.#benchmarks.submit(deviceId, deployment, variant)
+    })
     const reconciler = new DeploymentReconciler(resources, {
       fleet,
       benchmarks: this.#benchmarks,

@@ -28,7 +28,8 @@ const jobOf = (id: string, more: Partial<WaitingJob> = {}): WaitingJob => ({
 
 /** A placer over these sessions, whose decisions take their slots as the dispatcher would. */
 function placing(...sessions: Session[]) {
-  const placer = new Placer({ support: () => null, metrics: createMetrics(), nowMs: () => 0 })
+  const clock = { nowMs: 0 }
+  const placer = new Placer({ support: () => null, metrics: createMetrics(), nowMs: () => clock.nowMs })
   for (const session of sessions) placer.upsert(session)
   const decide = () =>
     placer.decide(100).map(({ job, session }) => {
@@ -36,7 +37,7 @@ function placing(...sessions: Session[]) {
       placer.credits(session)
       return `${job.id} on ${session.deviceId}`
     })
-  return { placer, decide }
+  return { placer, decide, clock }
 }
 
 describe('Placer', () => {
@@ -113,5 +114,33 @@ describe('Placer', () => {
     placer.upsert(one)
     placer.seed('one', 'e', 5)
     expect(placer.outlook(next, 1_000)).toMatchObject([{ logMs: expect.closeTo(Math.log(5), 1) }])
+  })
+
+  it('has a device time again what it was measured at long ago, once work is refused for it, and believes that', () => {
+    const one = sessionOf('one', {})
+    const { placer, decide, clock } = placing(one)
+    clock.nowMs = 1
+    for (let i = 0; i < 10; i++) {
+      placer.offer(jobOf(`${i}`))
+      decide()
+      one.running.clear()
+      placer.credits(one)
+      placer.ended('one', jobKey(`${i}`, 1), 400)
+    }
+    const logMs = () => {
+      const [outlook] = placer.outlook(jobOf('x'), 100)
+      return typeof outlook === 'object' ? outlook.logMs : Number.NaN
+    }
+    placer.outlook(jobOf('x'), 100)
+    expect(placer.takeMeasurementWishes()).toEqual([])
+    placer.seed('one', 'd', 20)
+    expect(logMs()).toBeCloseTo(Math.log(400), 1)
+    clock.nowMs = 3_600_000
+    placer.outlook(jobOf('x'), 10_000)
+    expect(placer.takeMeasurementWishes()).toEqual([])
+    placer.outlook(jobOf('x'), 100)
+    expect(placer.takeMeasurementWishes()).toEqual([{ deviceId: 'one', deployment: 'd', variant: 'float32' }])
+    placer.seed('one', 'd', 20)
+    expect(logMs()).toBeCloseTo(Math.log(20), 1)
   })
 })

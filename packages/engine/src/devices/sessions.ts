@@ -199,6 +199,10 @@ export class Sessions {
     const release: Release = { deviceId, key, outcome }
     if (sentAtMs !== undefined) release.roundTripMs = arrivedAtMs - sentAtMs
     this.#cluster.tell({ type: 'released', session, release })
+    if (outcome === 'succeeded' && frame.benchmark !== undefined) {
+      const { artifact, runtime, p50Ms } = frame.benchmark
+      this.#cluster.tell({ type: 'measured', deviceId, session, artifact, runtime, p50Ms })
+    }
     current.link.send({ type: 'ack', jobId: frame.jobId, epoch: frame.epoch, status })
   }
 

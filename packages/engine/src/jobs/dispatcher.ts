@@ -13,7 +13,7 @@ import {
 } from '@skerry/registry'
 import { type Fleet, jobKey } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
-import type { Decision, Placer } from '../scheduling/placer.ts'
+import type { Decision, MeasurementWish, Placer } from '../scheduling/placer.ts'
 import { slotOf } from '../scheduling/work.ts'
 import { type CallRef, isTicket } from '../synchronous/call.ts'
 import type { CallRuns } from '../synchronous/call-runs.ts'
@@ -30,6 +30,14 @@ const LEAST_LOOK_MS = 1
 /** The terms of a conversion or benchmark, as they are stored in a job's payload. */
 export type WorkPayload = Extract<ControlFrame, { type: 'assign' }>['work']
 
+export type DispatcherParts = {
+  fleet: Fleet
+  placer: Placer
+  calls: CallRuns
+  /** Has a device time what it serves. */
+  measure: (wish: MeasurementWish) => Promise<unknown>
+}
+
 /**
  * Takes job ids out of the pools, claims rows for devices that are free now, and sends them.
  *
@@ -41,6 +49,7 @@ export class Dispatcher {
   readonly #fleet: Fleet
   readonly #placer: Placer
   readonly #calls: CallRuns
+  readonly #measure: DispatcherParts['measure']
   readonly #pools = new PoolWatch()
   #pumping: Promise<void> | null = null
   #again = false
@@ -49,11 +58,12 @@ export class Dispatcher {
   #stopped = true
   #fence: Fence | null = null
 
-  constructor(resources: EngineResources, fleet: Fleet, placer: Placer, calls: CallRuns) {
+  constructor(resources: EngineResources, { fleet, placer, calls, measure }: DispatcherParts) {
     this.#resources = resources
     this.#fleet = fleet
     this.#placer = placer
     this.#calls = calls
+    this.#measure = measure
     fleet.listen({
       onConnected: (session) => {
         placer.upsert(session)
@@ -93,11 +103,19 @@ export class Dispatcher {
     this.#poll = setInterval(() => {
       this.#placer.relax(POLL_MS)
       this.#placer.dropHopeless()
+      for (const wish of this.#placer.takeMeasurementWishes()) this.#askFor(wish)
       for (const key of this.#calls.overdue()) this.#forgetCall(key)
       void this.#readClock()
       this.pollAll()
     }, POLL_MS)
     this.pollAll()
+  }
+
+  #askFor(wish: MeasurementWish): void {
+    // At the next refusal, some minutes on, it is wished for again.
+    void this.#measure(wish).catch((error) =>
+      this.#resources.log.warn({ err: error, ...wish }, 'a device was not asked to time what it serves')
+    )
   }
 
   async stop(): Promise<void> {

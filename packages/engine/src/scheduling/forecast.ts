@@ -30,6 +30,11 @@ export class Forecast {
     return this.#columns.of(work)
   }
 
+  /** Undefined for work that has none. */
+  columnIf(work: string): number | undefined {
+    return this.#columns.find(work)
+  }
+
   /** Answers the column that is free for other work now. */
   forget(work: string): number | undefined {
     const column = this.#columns.giveBack(work)
@@ -45,9 +50,10 @@ export class Forecast {
     return this.#measured.has(column)
   }
 
-  /** A benchmark's median, where nothing better is known. */
+  /** A benchmark's median, where nothing better is known, or what is known is in doubt. */
   seed(device: number, column: number, p50Ms: number): void {
-    if (this.#pairs.get(device, column) !== null) return
+    const isDoubted = this.model.doubts.has(this.model.kindOf(device), column)
+    if (!isDoubted && this.#pairs.get(device, column) !== null) return
     this.#measured.add(column)
     this.model.seed(device, column, p50Ms)
   }

@@ -2,6 +2,7 @@ import type { WaitingJob } from '@skerry/registry'
 import {
   ActiveScheduler,
   type AdmissionCandidate,
+  admit,
   type DeviceSnapshot,
   firstRejection,
   type OperatorSupport,
@@ -14,12 +15,14 @@ import { freeSlots, jobKey, MAX_TEMPERATURE_C, type Session } from '../devices/f
 import { CONVERSION_POOL } from '../jobs/pools.ts'
 import { Forecast } from './forecast.ts'
 import { Indices } from './indices.ts'
+import { PlacedRuns } from './placed-runs.ts'
 import { ServerClock } from './server-clock.ts'
 import { snapshotOf } from './snapshots.ts'
 import { Spreads } from './spreads.ts'
 import {
   columnOf,
   demandKey,
+  deploymentColumn,
   type PlacedJob,
   slotOf,
   type Terms,
@@ -36,6 +39,7 @@ export type Decision = {
   served: ServedArtifact | null
   predictedFinishMs: number
 }
+export type MeasurementWish = { deviceId: string; deployment: string; variant: string }
 type Slot = 'infer' | 'convert'
 type Demand = WaitingWork['demand']
 
@@ -63,8 +67,7 @@ export class Placer {
   readonly #poolRoom: number
   readonly #demands = new Map<string, { demand: Demand; works: number }>()
   readonly #spreads = new Spreads()
-  /** What runs, by device and key, with the value of the label that it is spread over. */
-  readonly #runs = new Map<string, Map<string, { job: PlacedJob; value: string | undefined }>>()
+  readonly #runs = new PlacedRuns()
   readonly #context: Omit<SchedulingContext, 'placedByLabelValue'>
   readonly #clock = new ServerClock()
   readonly #nowMs: () => number
@@ -116,7 +119,7 @@ export class Placer {
     this.#kinds[index] = kind
     for (const demand of respread) this.#cores.infer.demandChanged(demand)
     // Its replica has told what runs there; what does not came to nothing.
-    for (const key of this.#runs.get(session.deviceId)?.keys() ?? [])
+    for (const key of this.#runs.keysOn(session.deviceId))
       if (!session.running.has(key)) this.ended(session.deviceId, key, null)
     this.credits(session)
   }
@@ -126,8 +129,7 @@ export class Placer {
     if (index === undefined) return
     for (const slot of SLOTS) this.#cores[slot].removeDevice(index)
     for (const demand of this.#spreads.noteDevice(deviceId, null)) this.#cores.infer.demandChanged(demand)
-    for (const key of this.#runs.get(deviceId)?.keys() ?? []) this.ended(deviceId, key, null)
-    this.#runs.delete(deviceId)
+    for (const key of this.#runs.keysOn(deviceId)) this.ended(deviceId, key, null)
     this.#sessions[index] = undefined
     this.#snapshots[index] = undefined
   }
@@ -197,6 +199,18 @@ export class Placer {
     for (const [key, work] of this.#works) if (work.job.pool === pool) this.forget(key)
   }
 
+  /** Of devices that are there, what they serve and should time again: work is refused for what was learnt long ago. */
+  takeMeasurementWishes(): MeasurementWish[] {
+    return this.#cores.infer.takeMeasurementWishes().flatMap(({ device, artifact }) => {
+      const session = this.#sessions[device]
+      const deployments = [...(session?.ready ?? [])]
+      const served = deployments.find(([name]) => this.forecasts.infer.columnIf(deploymentColumn(name)) === artifact)
+      if (session === undefined || served === undefined) return []
+      const [deployment, { variant }] = served
+      return [{ deviceId: session.deviceId, deployment, variant }]
+    })
+  }
+
   /** Decides for what is new and for what became free; at most `limit` decisions. */
   decide(limit: number): Decision[] {
     const nowMs = this.#nowMs()
@@ -258,7 +272,10 @@ export class Placer {
     try {
       if (!this.forecasts[slot].knows(demand.artifact)) return 'unknown'
       const nowMs = this.#nowMs()
-      return this.#cores[slot].outlook({ demand, priority: terms.priority, deadlineMs: nowMs + ttlMs }, nowMs)
+      const work = { demand, priority: terms.priority, deadlineMs: nowMs + ttlMs }
+      const outlook = this.#cores[slot].outlook(work, nowMs)
+      if (admit(outlook, ttlMs, 'strict').kind === 'refused') this.#cores[slot].noteRefused(demand, nowMs)
+      return outlook
     } finally {
       this.#dropDemand(demand.key)
     }
@@ -295,17 +312,13 @@ export class Placer {
   #enter(job: PlacedJob, session: Session): void {
     const { spread } = job.terms
     const value = spread === undefined ? undefined : session.labels[spread.label]
-    const runs = this.#runs.get(session.deviceId) ?? new Map()
-    this.#runs.set(session.deviceId, runs)
-    runs.set(jobKey(job.id, job.epoch), { job, value })
+    this.#runs.add(session.deviceId, jobKey(job.id, job.epoch), { job, value })
     if (spread !== undefined) this.#countSpread(demandKey(job), value, 1)
   }
 
   #leave(deviceId: string, key: string): PlacedJob | undefined {
-    const runs = this.#runs.get(deviceId)
-    const run = runs?.get(key)
-    if (runs === undefined || run === undefined) return undefined
-    runs.delete(key)
+    const run = this.#runs.take(deviceId, key)
+    if (run === undefined) return undefined
     const { job, value } = run
     if (job.terms.spread !== undefined) {
       this.#countSpread(demandKey(job), value, -1)

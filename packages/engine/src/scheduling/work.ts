@@ -46,7 +46,9 @@ export function demandKey(job: Terms): string {
 
 /** The work whose latency is learnt together. */
 export const columnOf = (job: Pick<Terms, 'kind' | 'deployment'>): string =>
-  job.kind === 'inference' ? `deployment ${job.deployment}` : job.kind
+  job.kind === 'inference' ? deploymentColumn(job.deployment) : job.kind
+
+export const deploymentColumn = (deployment: string | null): string => `deployment ${deployment}`
 
 export function timesOf(
   { created_ms, expires_ms, terms }: Pick<WaitingJob, 'created_ms' | 'expires_ms' | 'terms'>,

@@ -8,6 +8,7 @@ import { FinishTimes } from './finish-times.ts'
 import { FreeDevice } from './free-device.ts'
 import type { Line } from './line.ts'
 import { LineTable } from './line-table.ts'
+import { type MeasurementWish, MeasurementWishes } from './measurement-wishes.ts'
 import { outlookOf } from './outlook.ts'
 import { Promises } from './promises.ts'
 import { type ColdStartMs, Residency } from './residency.ts'
@@ -32,6 +33,7 @@ export class ActiveScheduler {
   readonly #room: Room
   readonly #residency: Residency
   readonly #times: FinishTimes
+  readonly #wishes: MeasurementWishes
   readonly #freeDevice: FreeDevice
   readonly #busyDevice: BusyDevice
   /** Lines with work that may have a place which nobody looked for yet. */
@@ -44,6 +46,7 @@ export class ActiveScheduler {
     this.#latency = latency
     this.#config = { ...DEFAULT_SCHEDULER_CONFIG, ...config }
     this.#fairness = new Fairness(this.#config.fairnessHalfLifeMs)
+    this.#wishes = new MeasurementWishes(this.#config.remeasureMs)
     this.#room = new Room(this.#config.bound, this.#config.lineBound)
     this.#lines = new LineTable(this.#devices, this.#room, this.#config)
     this.#residency = new Residency(this.#devices, coldStartMs)
@@ -79,6 +82,7 @@ export class ActiveScheduler {
     this.#promises.dropDevice(device)
     this.#lines.ask(device, false)
     this.#residency.dropDevice(device)
+    this.#wishes.dropDevice(device)
     this.#devices.remove(device)
   }
 
@@ -183,6 +187,17 @@ export class ActiveScheduler {
   forgetArtifact(artifact: number): void {
     this.#fairness.forget(artifact)
     this.#residency.forgetArtifact(artifact)
+    this.#wishes.forgetArtifact(artifact)
+  }
+
+  /** Work like this was refused by the prediction; `takeHopeless` knows of its own. */
+  noteRefused(demand: Demand, nowMs: number): void {
+    this.#noteRefused(this.#lines.view(demand), nowMs)
+  }
+
+  /** What should be timed again, each once: work is refused for what was learnt of it `remeasureMs` ago or longer. */
+  takeMeasurementWishes(): MeasurementWish[] {
+    return this.#wishes.take()
   }
 
   /** How many devices may do it, free or not. */
@@ -251,6 +266,7 @@ export class ActiveScheduler {
       if (hopeless.length === 0) continue
       this.#lines.settle(line)
       for (const work of hopeless) this.#left(work, line)
+      this.#noteRefused(line, nowMs)
       all.push(...hopeless)
     }
     return all
@@ -340,7 +356,18 @@ export class ActiveScheduler {
     const predictedFinishMs = nowMs + this.#times.expectedMs(device, work.demand.artifact)
     this.#devices.take(device, predictedFinishMs)
     this.#residency.add(device, work.demand.artifact)
+    this.#wishes.noteRun(this.#devices.kindOf(device), work.demand.artifact, nowMs)
     return { work, device, predictedFinishMs }
+  }
+
+  #noteRefused(line: Line, nowMs: number): void {
+    const { artifact, device: only } = line.demand
+    const kinds = [...this.#devices.kinds.keys()].filter((each) => line.eligibleOfKind(each) > 0)
+    const kind = this.#wishes.stalest(kinds, artifact, nowMs)
+    if (kind === undefined) return
+    const device = only ?? this.#freeDevice.anyOf(line, kind)
+    this.#wishes.add({ device, artifact }, kind, nowMs)
+    this.#latency.doubts.add(kind, artifact)
   }
 
   #left(work: PendingWork, line: Line): void {

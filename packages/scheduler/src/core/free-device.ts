@@ -80,6 +80,14 @@ export class FreeDevice {
     return this.#best
   }
 
+  /** Of a kind that has an eligible device: a free one if there is one, the first otherwise. */
+  anyOf(line: Line, kind: number): number {
+    const { members, free } = this.#devices.kinds[kind] as Kind
+    const eligible = line.eligibleBits(kind)
+    const place = firstCommon(free, eligible)
+    return members[place >= 0 ? place : firstCommon(eligible, eligible)] as number
+  }
+
   #tries(): number {
     return this.#isSure ? TRIED_OF_KIND : TRIED_WHEN_TIGHT
   }

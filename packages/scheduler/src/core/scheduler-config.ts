@@ -31,6 +31,8 @@ export type SchedulerConfig = {
   lineBound: number
   /** Work whose deadline is farther than this goes by age: as urgent as if it were due then, and past it ever more so. */
   agingMs: number
+  /** Work that is refused for a latency learnt so long ago, or longer, has the device timed again. */
+  remeasureMs: number
   /** Lines without work that are kept, so that their demand's next job need not ask the filters of every device. */
   idleLines: number
 }
@@ -48,5 +50,6 @@ export const DEFAULT_SCHEDULER_CONFIG: SchedulerConfig = {
   laneDepth: 1,
   lineBound: 2_000,
   agingMs: 600_000,
+  remeasureMs: 600_000,
   idleLines: 256
 }

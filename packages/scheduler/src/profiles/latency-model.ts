@@ -1,4 +1,5 @@
 import { grown } from '../core/grow.ts'
+import { Doubts } from './doubts.ts'
 import { fillColumn, fitKinds, type KindFit } from './gaussian-fill.ts'
 
 /** A latency, as far as it is known: the logarithm of milliseconds, and how far off that may be. */
@@ -47,6 +48,7 @@ const NO_KIND = -1
  * A kind that never ran an artifact is predicted by `gaussianFill` from the kinds that did.
  */
 export class LatencyModel {
+  readonly doubts = new Doubts()
   #kindOf = new Int32Array(0)
   #factor = new Float32Array(0)
   #factorVariance = new Float32Array(0)
@@ -136,7 +138,7 @@ export class LatencyModel {
       this.#restart(cell, logMs - factor, this.#noise + factorVariance)
       return
     }
-    const variance = this.#variance[cell] as number
+    const variance = this.#varianceOf(cell)
     const total = variance + factorVariance + this.#noise
     if (this.#isLoneOutlier(device, off, Math.sqrt(total))) return
     this.#noteLean(device, off)
@@ -162,7 +164,7 @@ export class LatencyModel {
       this.#start(cell, logMs, own, SEED_WEIGHT)
       return
     }
-    const variance = this.#variance[cell] as number
+    const variance = this.#varianceOf(cell)
     const gain = variance / (variance + own)
     this.#mean[cell] = (this.#mean[cell] as number) + gain * (logMs - (this.#mean[cell] as number))
     this.#variance[cell] = variance * (1 - gain)
@@ -190,6 +192,7 @@ export class LatencyModel {
   forgetArtifact(artifact: number): void {
     if (artifact >= this.#columns) return
     for (let kind = 0; kind < this.#kinds; kind++) this.#count[kind * this.#stride + artifact] = 0
+    this.doubts.forgetArtifact(artifact)
     this.#cells -= this.#kindsThatRan[artifact] as number
     this.#kindsThatRan[artifact] = 0
     this.#filled.delete(artifact)
@@ -268,6 +271,11 @@ export class LatencyModel {
     if (artifact < this.#columns && (this.#count[cell] as number) > 0)
       return Math.sqrt(this.#noise + (this.#variance[cell] as number))
     return this.#predicted(kind, artifact).logSd
+  }
+
+  #varianceOf(cell: number): number {
+    const isDoubted = this.doubts.settle(Math.floor(cell / this.#stride), cell % this.#stride)
+    return isDoubted ? DRIFTING_VARIANCE : (this.#variance[cell] as number)
   }
 
   #cellOf(device: number, artifact: number): number {
