@@ -7,14 +7,13 @@ import { Redis } from 'ioredis'
 import type { BenchmarkContext, BenchmarkResult } from './benchmarks.ts'
 import { ControlPlaneProcess } from './control-plane-process.ts'
 import { benchmarkFleetSizes } from './fleet-sizes.ts'
+import { idleDispatch } from './idle-dispatch.ts'
 import { median } from './median.ts'
 
 const DEVICES = 100
 const SLOTS = 4
 const JOBS = 4_000
 const ROUNDS = 5
-const IDLE_JOBS = 300
-const IDLE_GAP_MS = 10
 const FLOATS = 16
 /** Enough of an HDF5 file for the upload's own look at it; no simulated device ever loads it. */
 const SOURCE = Buffer.concat([Buffer.from('894844460d0a1a0a', 'hex'), Buffer.alloc(56)])
@@ -41,8 +40,14 @@ export async function benchmarkDispatch(context: BenchmarkContext): Promise<Benc
       say(`round ${round + 1}: ${perSecond(ours.at(-1))} durable jobs/s, BullMQ alone ${perSecond(peer.at(-1))}`)
     }
     const ratios = ours.map((each, round) => each / (peer[round] ?? Number.NaN))
-    const idle = await fleet.idleDispatchMs(controlPlane)
-    say(`with idle devices: p50 ${at(idle, 0.5).toFixed(2)} ms, p99 ${at(idle, 0.99).toFixed(2)} ms to the socket`)
+    const idle = await idleDispatch(controlPlane, devices, jobLine())
+    const { idleDispatchP50Ms, idleDispatchP99Ms, idleBullmqP99Ms, idleFlushP99Ms } = idle
+    say(
+      `with idle devices: p50 ${idleDispatchP50Ms.toFixed(2)} ms, p99 ${idleDispatchP99Ms.toFixed(2)} ms to the socket`
+    )
+    say(
+      `p99 of BullMQ alone ${idleBullmqP99Ms.toFixed(2)} ms, of one flush to the disk ${idleFlushP99Ms.toFixed(2)} ms`
+    )
     for (const device of devices) await device.close()
     return {
       benchmark: 'dispatch',
@@ -53,8 +58,7 @@ export async function benchmarkDispatch(context: BenchmarkContext): Promise<Benc
       devices: DEVICES,
       slots: SLOTS,
       rounds: ROUNDS,
-      idleDispatchP50Ms: at(idle, 0.5),
-      idleDispatchP99Ms: at(idle, 0.99),
+      ...idle,
       ...bySize,
       goals: { ratio: 0.25, stretchRatio: 0.5, idleDispatchP99Ms: 10 }
     }
@@ -64,9 +68,6 @@ export async function benchmarkDispatch(context: BenchmarkContext): Promise<Benc
 }
 
 const perSecond = (perMs: number | undefined): number => Math.round((perMs ?? 0) * 1_000)
-const at = (sorted: readonly number[], q: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN
-
 export const jobLine = (): string =>
   JSON.stringify({
     kind: 'inference',
@@ -77,7 +78,6 @@ export const jobLine = (): string =>
 class SimulatedFleet {
   #accepted = 0
   #awaited: { count: number; resolve: () => void } | null = null
-  #onAssign: (() => void) | null = null
 
   constructor(devices: readonly SimulatedDevice[]) {
     for (const { events } of devices) {
@@ -86,7 +86,6 @@ class SimulatedFleet {
         this.#accepted += 1
         if (this.#awaited !== null && this.#accepted >= this.#awaited.count) this.#awaited.resolve()
       })
-      events.on('assign', () => this.#onAssign?.())
     }
   }
 
@@ -102,22 +101,6 @@ class SimulatedFleet {
     if (refused.length > 0) throw new Error(`${refused.length} jobs were refused, for example ${refused[0]}`)
     await done
     return performance.now() - started
-  }
-
-  /** From the request to the frame on a device's socket, one job at a time; sorted. */
-  async idleDispatchMs(controlPlane: ControlPlaneProcess): Promise<number[]> {
-    const took: number[] = []
-    const body = jobLine()
-    for (let i = 0; i < IDLE_JOBS; i++) {
-      const assigned = new Promise<number>((resolve) => {
-        this.#onAssign = () => resolve(performance.now())
-      })
-      const started = performance.now()
-      await controlPlane.call('POST', '/jobs', body)
-      took.push((await assigned) - started)
-      await new Promise((resolve) => setTimeout(resolve, IDLE_GAP_MS))
-    }
-    return took.sort((a, b) => a - b)
   }
 }
 

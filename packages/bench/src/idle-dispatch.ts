@@ -1,0 +1,183 @@
+import { mkdtemp, open, rm } from 'node:fs/promises'
+import { Agent, request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { SimulatedDevice } from '@skerry/testkit'
+import { Queue, Worker } from 'bullmq'
+import { Redis } from 'ioredis'
+import type { ControlPlaneProcess } from './control-plane-process.ts'
+
+const JOBS = 300
+const WARM_UP = 50
+const GAP_MS = 10
+/** A page of Postgres's log. */
+const FLUSHED_BYTES = 8_192
+
+export type IdleDispatch = Record<
+  | 'idleDispatchP50Ms'
+  | 'idleDispatchP99Ms'
+  | 'idleBullmqP50Ms'
+  | 'idleBullmqP99Ms'
+  | 'idleFlushP50Ms'
+  | 'idleFlushP99Ms',
+  number
+>
+
+/**
+ * How long one job takes while devices are idle, from the request to the frame on a device's socket; in turns with what
+ * bounds it on this machine at this moment: a job of BullMQ alone from add() to its worker, which waits for no disk, and one
+ * page that is written and flushed to the disk, which a job waits for twice (its row, its claim).
+ */
+export async function idleDispatch(
+  controlPlane: ControlPlaneProcess,
+  devices: readonly SimulatedDevice[],
+  jobLine: string
+): Promise<IdleDispatch> {
+  const job = new SingleJob(controlPlane, devices, jobLine)
+  const bullmq = new BullmqAlone(controlPlane.redisUrl)
+  const disk = await Disk.open()
+  const took = { job: [] as number[], bullmq: [] as number[], flush: [] as number[] }
+  for (let i = -WARM_UP; i < JOBS; i++) {
+    const [ours, theirs, flush] = [await job.ms(), await bullmq.ms(), await disk.ms()]
+    if (i < 0) continue
+    took.job.push(ours)
+    took.bullmq.push(theirs)
+    took.flush.push(flush)
+  }
+  job.close()
+  await bullmq.close()
+  await disk.close()
+  return {
+    idleDispatchP50Ms: at(took.job, 0.5),
+    idleDispatchP99Ms: at(took.job, 0.99),
+    idleBullmqP50Ms: at(took.bullmq, 0.5),
+    idleBullmqP99Ms: at(took.bullmq, 0.99),
+    idleFlushP50Ms: at(took.flush, 0.5),
+    idleFlushP99Ms: at(took.flush, 0.99)
+  }
+}
+
+function at(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN
+}
+
+/** Milliseconds from `begin` to the time that it resolves with, after a pause in which all come to rest. */
+async function timed(begin: () => Promise<number>): Promise<number> {
+  await sleep(GAP_MS)
+  const started = performance.now()
+  return (await begin()) - started
+}
+
+class SingleJob {
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  readonly #controlPlane: ControlPlaneProcess
+  readonly #body: string
+  #onAssign: (() => void) | null = null
+
+  constructor(controlPlane: ControlPlaneProcess, devices: readonly SimulatedDevice[], body: string) {
+    this.#controlPlane = controlPlane
+    this.#body = body
+    for (const { events } of devices) events.on('assign', () => this.#onAssign?.())
+  }
+
+  ms(): Promise<number> {
+    return timed(async () => {
+      const assigned = new Promise<number>((resolve) => {
+        this.#onAssign = () => resolve(performance.now())
+      })
+      await this.#post()
+      return assigned
+    })
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+
+  #post(): Promise<void> {
+    const { url, key } = this.#controlPlane
+    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
+    return new Promise((resolve, reject) => {
+      const options = { method: 'POST', agent: this.#agent, headers }
+      const sent = request(`${url}/api/v1/jobs`, options, (response) => {
+        response.resume()
+        response.once('end', () => {
+          if (response.statusCode === 202) resolve()
+          else reject(new Error(`a job was answered ${response.statusCode}`))
+        })
+      })
+      sent.once('error', reject)
+      sent.end(this.#body)
+    })
+  }
+}
+
+class BullmqAlone {
+  readonly #connections: Redis[]
+  readonly #queue: Queue
+  readonly #worker: Worker
+  #onJob: (() => void) | null = null
+
+  constructor(redisUrl: string) {
+    const connect = (): Redis => new Redis(redisUrl, { maxRetriesPerRequest: null })
+    this.#connections = [connect(), connect()]
+    const [first, second] = this.#connections as [Redis, Redis]
+    this.#queue = new Queue('idle', { connection: first, prefix: 'peer' })
+    const options = { connection: second, prefix: 'peer', removeOnComplete: { count: 0 } }
+    this.#worker = new Worker('idle', async () => this.#onJob?.(), options)
+  }
+
+  ms(): Promise<number> {
+    return timed(async () => {
+      const worked = new Promise<number>((resolve) => {
+        this.#onJob = () => resolve(performance.now())
+      })
+      await this.#queue.add('job', null)
+      return worked
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.close()
+    await this.#queue.obliterate({ force: true })
+    await this.#queue.close()
+    for (const connection of this.#connections) connection.disconnect()
+  }
+}
+
+class Disk {
+  readonly #dir: string
+  readonly #file: Awaited<ReturnType<typeof open>>
+  readonly #page = Buffer.alloc(FLUSHED_BYTES, 1)
+  #at = 0
+
+  static async open(): Promise<Disk> {
+    const dir = await mkdtemp(join(tmpdir(), 'skerry-bench-disk-'))
+    const file = await open(join(dir, 'log'), 'w')
+    // As Postgres does with its log: no flush has to make the file longer.
+    await file.write(Buffer.alloc(FLUSHED_BYTES * (JOBS + WARM_UP)))
+    await file.sync()
+    return new Disk(dir, file)
+  }
+
+  private constructor(dir: string, file: Awaited<ReturnType<typeof open>>) {
+    this.#dir = dir
+    this.#file = file
+  }
+
+  ms(): Promise<number> {
+    return timed(async () => {
+      await this.#file.write(this.#page, 0, FLUSHED_BYTES, this.#at)
+      await this.#file.datasync()
+      this.#at += FLUSHED_BYTES
+      return performance.now()
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close()
+    await rm(this.#dir, { recursive: true, force: true })
+  }
+}
