@@ -19,8 +19,8 @@ const FLOATS = 16
 const SOURCE = Buffer.concat([Buffer.from('894844460d0a1a0a', 'hex'), Buffer.alloc(56)])
 
 /**
- * Durable jobs a second, from POST /jobs/batch to the last terminal row, beside as many no-op jobs of BullMQ alone; and
- * how long one job takes to the device's socket while devices are idle. The devices are simulated, their sockets and the
+ * Durable jobs a second, from POST /jobs/batch to the last terminal row, beside as many no-op jobs of BullMQ alone; how
+ * long one job takes to the device's socket while devices are idle; and what a job costs in fleets of 10 to 10,000. The devices are simulated, their sockets and the
  * protocol are real; a device hears that its result is accepted once the row is written.
  */
 export async function benchmarkDispatch(context: BenchmarkContext): Promise<BenchmarkResult> {

@@ -191,7 +191,7 @@ export class Engine {
     const explanations = new Explanations(resources, fleet, placer)
     const calls = new CallRuns(resources, {
       onLost: (origin, lost, reason) => this.cluster.toOrigin(origin, { type: 'calls-lost', calls: lost, reason }),
-      bodyOf: (id) => this.calls.bodyOf(id)
+      pendingHere: (id) => this.calls.pending(id)
     })
     const dispatcher = new Dispatcher(resources, {
       ...{ fleet, placer, calls },

@@ -18,8 +18,8 @@ type Run = { ref: CallRef; ticket: CallTicket; deadlineMs: number; place: Place 
 export type CallRunsParts = {
   /** Tells the replica that a caller waits at. */
   onLost: (origin: string, calls: CallRef[], reason: string) => void
-  /** The tensors of a call that came in at this replica. */
-  bodyOf: (id: string) => Uint8Array | undefined
+  /** What is known of a call that came in at this replica and has not ended. */
+  pendingHere: (id: string) => { body: Uint8Array; deadlineAtMs: number } | undefined
 }
 
 /**
@@ -45,21 +45,34 @@ export class CallRuns {
   /** Those of the entries that somebody still waits for. */
   async open(fetched: readonly Fetched[]): Promise<FetchedCall[]> {
     if (fetched.length === 0) return []
-    const left = await this.#resources.queue.bodies.remainingMs(fetched.map(({ id }) => id))
-    const nowMs = this.#resources.nowMs()
+    const deadlines = await this.#deadlines(fetched)
+    const submittedAtMs = this.#resources.nowMs()
     const calls: FetchedCall[] = []
-    for (const [i, { id, epoch, data }] of fetched.entries()) {
-      const remainingMs = left[i] ?? 0
-      if (remainingMs === 0) continue
-      const ticket = data as CallTicket
-      const { pool, priority } = ticket.terms
-      calls.push({
-        job: { id, epoch, ...ticket.terms },
-        times: { submittedAtMs: nowMs, deadlineMs: nowMs + remainingMs },
-        entry: { id, epoch, pool, priority, data }
-      })
+    for (const { id, epoch, data } of fetched) {
+      const deadlineMs = deadlines.get(id)
+      if (deadlineMs === undefined || deadlineMs <= submittedAtMs) continue
+      const { terms } = data as CallTicket
+      const { pool, priority } = terms
+      const times = { submittedAtMs, deadlineMs }
+      calls.push({ job: { id, epoch, ...terms }, times, entry: { id, epoch, pool, priority, data } })
     }
     return calls
+  }
+
+  /** By our clock. Of calls from elsewhere Valkey tells how long their tensors are kept, so that no clocks are compared. */
+  async #deadlines(fetched: readonly Fetched[]): Promise<Map<string, number>> {
+    const deadlines = new Map<string, number>()
+    const elsewhere: string[] = []
+    for (const { id, data } of fetched) {
+      const here = this.#parts.pendingHere(id)
+      if (here !== undefined) deadlines.set(id, here.deadlineAtMs)
+      else if ((data as CallTicket).origin !== this.#resources.bus.id) elsewhere.push(id)
+    }
+    if (elsewhere.length === 0) return deadlines
+    const left = await this.#resources.queue.bodies.remainingMs(elsewhere)
+    const nowMs = this.#resources.nowMs()
+    for (const [i, id] of elsewhere.entries()) deadlines.set(id, nowMs + (left[i] ?? 0))
+    return deadlines
   }
 
   /** The placer has it. */
@@ -91,7 +104,7 @@ export class CallRuns {
     const run = this.#runs.get(key)
     if (run === undefined) return null
     const { ref, ticket } = run
-    const body = this.#parts.bodyOf(ref.id) ?? (await this.#resources.queue.bodies.get(ref.id))
+    const body = this.#parts.pendingHere(ref.id)?.body ?? (await this.#resources.queue.bodies.get(ref.id))
     // It ended, or its deadline passed, while its tensors were on their way.
     if (body === null || !this.#runs.has(key) || this.#resources.nowMs() >= run.deadlineMs) return null
     const { inputs, outputs } = ticket.payload

@@ -76,9 +76,9 @@ export class Calls {
     return this.#pending.size
   }
 
-  /** The tensors of a call that came in here. */
-  bodyOf(id: string): Uint8Array | undefined {
-    return this.#pending.get(id)?.body
+  /** A call that came in here and has not ended. */
+  pending(id: string): { body: Uint8Array; deadlineAtMs: number } | undefined {
+    return this.#pending.get(id)
   }
 
   /**
