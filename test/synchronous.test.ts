@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { Deployment, Job } from '@skerry/contracts'
 import type { SimulatedDevice } from '@skerry/testkit'
@@ -220,6 +221,14 @@ describe('synchronous inference, over the Open Inference Protocol', { timeout: 6
         [1, 'agent-failed'],
         [2, undefined]
       ])
+    })
+
+    it('acknowledges a large result that nobody knows any more', async () => {
+      const jobId = randomUUID()
+      const outputs = [{ name: 'y', datatype: 'FP32' as const, shape: [1, 10_000], bytes: 40_000 }]
+      device.send({ type: 'result', jobId, epoch: 1, outputs }, [new Uint8Array(40_000)])
+      await eventually(async () => device.acks.some((ack) => ack.jobId === jobId && ack.status === 'unknown'))
+      expect(device.connected).toBe(true)
     })
 
     it('lets go of it when the caller hangs up', async () => {

@@ -155,7 +155,14 @@ export const AssignInference = Type.Object({
   deployment: Name,
   artifact: Sha256,
   inputs: Type.Array(FrameTensor),
-  outputs: Type.Array(Type.Object({ name: Type.String(), datatype: Datatype }))
+  outputs: Type.Array(Type.Object({ name: Type.String(), datatype: Datatype })),
+  inlineBytes: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      description:
+        'somebody waits for the result: outputs of up to so many bytes each come with it; else of up to 16 KiB'
+    })
+  )
 })
 export const AssignConversion = Type.Object({
   kind: Type.Literal('conversion'),

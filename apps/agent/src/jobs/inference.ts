@@ -38,7 +38,7 @@ export function inferenceExecutor(deps: InferenceDeps): JobExecutor<'inference'>
       deps.host.run(unit.id, part, signal)
     )
     deps.recordLatency(work.deployment, work.artifact, unit.runtime, timings.inferenceMs)
-    const packed = await packOutputs(work.outputs, outputs, deps.blobs, signal)
+    const packed = await packOutputs(work, outputs, deps.blobs, signal)
     return {
       result: {
         runtime: unit.runtime,
@@ -73,9 +73,11 @@ async function fetchInputs(
   }))
 }
 
+type Asked = { outputs: readonly { name: string; datatype: Datatype }[]; inlineBytes?: number | undefined }
+
 /** Outputs in the order that was asked for; small ones inline, the others stored as blobs. */
 async function packOutputs(
-  asked: readonly { name: string; datatype: Datatype }[],
+  { outputs: asked, inlineBytes: most = INLINE_TENSOR_BYTES }: Asked,
   outputs: SessionResult['outputs'],
   blobs: BlobClient,
   signal: AbortSignal
@@ -93,7 +95,7 @@ async function packOutputs(
     }
     const bytes = bytesOver(convertArray(output.data, datatypeOf(output.dtype), datatype))
     const header = { name, datatype, shape: output.shape, bytes: bytes.byteLength }
-    if (bytes.byteLength <= INLINE_TENSOR_BYTES && inlineBytes + bytes.byteLength <= MAX_INLINE_BYTES) {
+    if (bytes.byteLength <= most && inlineBytes + bytes.byteLength <= MAX_INLINE_BYTES) {
       inlineBytes += bytes.byteLength
       body.push(bytes)
       return header

@@ -98,6 +98,14 @@ export class Completion {
   async #onSuccess(deviceId: string, frame: ResultFrame, body: Uint8Array): Promise<AckStatus> {
     if (frame.outputs !== undefined) {
       const { stored, inline } = storeTensors(frame.outputs, body)
+      const large = stored.find(({ blob, bytes }) => blob === undefined && bytes > INLINE_TENSOR_BYTES)
+      if (large !== undefined) {
+        // The result of a call that nobody here knows any more may hold such; no row does.
+        const row = await findJob(this.#resources.registry.pool, frame.jobId)
+        if (row === null) return 'unknown'
+        if (row.state !== 'running') return 'stale'
+        throw new Error(`output ${large.name} is too large for a frame: send a blob`)
+      }
       return this.#end(deviceId, frame, 'succeeded', { result: { outputs: stored }, outputs: inline, error: null })
     }
     const row = await findJob(this.#resources.registry.pool, frame.jobId)
@@ -163,8 +171,6 @@ function storeTensors(
   body: Uint8Array
 ): { stored: StoredTensor[]; inline: Uint8Array } {
   const parts = sliceTensors(tensors, body)
-  for (const [name, part] of parts)
-    if (part.byteLength > INLINE_TENSOR_BYTES) throw new Error(`output ${name} is too large for a frame: send a blob`)
   const stored = tensors.map(({ name, datatype, shape, bytes, blob }) => ({
     name,
     datatype,

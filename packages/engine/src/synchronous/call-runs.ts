@@ -1,4 +1,4 @@
-import type { ControlFrame } from '@skerry/contracts'
+import { type ControlFrame, MAX_FRAME_BYTES } from '@skerry/contracts'
 import type { Fetched, QueueEntry } from '@skerry/queue'
 import { jobKey } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
@@ -114,7 +114,7 @@ export class CallRuns {
         type: 'assign',
         jobId: ref.id,
         epoch: ref.epoch,
-        work: { kind: 'inference', deployment, artifact, inputs, outputs }
+        work: { kind: 'inference', deployment, artifact, inputs, outputs, inlineBytes: MAX_FRAME_BYTES }
       }),
       body: body.byteLength === 0 ? [] : [body],
       route: (variant) => ({ origin: ticket.origin, variant })
