@@ -11,6 +11,9 @@ import type { ControlPlaneConfig, LibraryFile } from './config.ts'
 import { describeLibrary } from './native-library.ts'
 import { runtimeSupport } from './runtime-support.ts'
 
+/** Connections that wait to be accepted: a fleet comes back in one moment, and what is dropped tries again seconds later. */
+const BACKLOG = 16_384
+
 export type ControlPlane = { url: string; adminKeyFile: string; stop(): Promise<void> }
 
 /** Brings the schema up to date, opens everything, starts the engine, listens. */
@@ -38,7 +41,7 @@ export async function startControlPlane(
   await offerLibraries(engine, config.liteRtLibraries ?? [], log)
   const app = await buildApp(engine, log, config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl })
   await engine.start()
-  const url = await app.listen({ host: config.host, port: config.port })
+  const url = await app.listen({ host: config.host, port: config.port, backlog: BACKLOG })
   return {
     url,
     adminKeyFile,

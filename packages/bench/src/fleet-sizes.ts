@@ -61,6 +61,7 @@ export async function benchmarkFleetSizes({ devices: sizes = SIZES, valkeyServer
     for (let round = 0; round < ROUNDS; round++) for (const each of all) each.rounds.push(await each.fleet.finish(JOBS))
     const fleetSizes: FleetSize[] = []
     for (const each of all) fleetSizes.push(await finished(each, say))
+    for (const line of tableOf(fleetSizes)) say(line)
     return { fleetSizes, ...growthOf(all), ...(leftOut.length === 0 ? {} : { leftOut }) }
   } finally {
     for (const { fleet } of all) await fleet.stop()
@@ -150,5 +151,25 @@ function growthOf(all: readonly Measuring[]): { growth?: number; grossGrowth?: n
     connectGrowth: most.result.connectCpuMicrosPerDevice / least.result.connectCpuMicrosPerDevice
   }
 }
+
+/** As it stands in docs/fleet-size.md. */
+const tableOf = (sizes: readonly FleetSize[]): string[] => [
+  '| devices | connect s | CPU us per connection | CPU us per job | with idle CPU | jobs/s | idle CPU % | RSS MB | back after a crash s |',
+  '| --- | --- | --- | --- | --- | --- | --- | --- | --- |',
+  ...sizes.map((each) => {
+    const columns = [
+      each.devices.toLocaleString('en'),
+      each.connectSeconds.toFixed(1),
+      each.connectCpuMicrosPerDevice.toFixed(0),
+      each.cpuMicrosPerJob.toFixed(0),
+      each.grossCpuMicrosPerJob.toFixed(0),
+      each.perSecond.toFixed(0),
+      each.idleCpuPercent.toFixed(1),
+      (each.rssBytes / 1e6).toFixed(0),
+      each.returnSeconds.toFixed(1)
+    ]
+    return `| ${columns.join(' | ')} |`
+  })
+]
 
 const seconds = (ms: number): string => (ms / 1_000).toFixed(1)

@@ -1,4 +1,4 @@
-import { createPublicKey, randomBytes, verify } from 'node:crypto'
+import { randomBytes, verify } from 'node:crypto'
 import websocket from '@fastify/websocket'
 import {
   type ControlFrame,
@@ -14,6 +14,7 @@ import type { DeviceLink, Engine } from '@skerry/engine'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { RawData, WebSocket } from 'ws'
+import { verifyingKey } from './ed25519-key.ts'
 import { parseAgentFrame, parseHello } from './frame-schemas.ts'
 import { Pings } from './pings.ts'
 
@@ -111,7 +112,7 @@ class AgentConnection {
     }
     if (known === null)
       return refuse('device-unknown', 'This control plane does not know the device: enrol it with a token')
-    const key = createPublicKey({ key: known.publicKey, format: 'der', type: 'spki' })
+    const key = verifyingKey(known.publicKey)
     const signature = Buffer.from(hello.signature, 'base64')
     if (!verify(null, Buffer.from(challengeText(this.#nonce, hello.deviceId)), key, signature))
       return refuse('device-unproven', 'The signature over the challenge is not by the key that was enrolled')
