@@ -6,6 +6,7 @@ import { DeviceTable } from './device-table.ts'
 import { Fairness } from './fairness.ts'
 import { FinishTimes } from './finish-times.ts'
 import { FreeDevice } from './free-device.ts'
+import { HopelessWatch } from './hopeless-watch.ts'
 import type { Line } from './line.ts'
 import { LineTable } from './line-table.ts'
 import { type MeasurementWish, MeasurementWishes } from './measurement-wishes.ts'
@@ -34,6 +35,7 @@ export class ActiveScheduler {
   readonly #residency: Residency
   readonly #times: FinishTimes
   readonly #wishes: MeasurementWishes
+  readonly #hopeless: HopelessWatch
   readonly #freeDevice: FreeDevice
   readonly #busyDevice: BusyDevice
   /** Lines with work that may have a place which nobody looked for yet. */
@@ -51,6 +53,7 @@ export class ActiveScheduler {
     this.#lines = new LineTable(this.#devices, this.#room, this.#config)
     this.#residency = new Residency(this.#devices, coldStartMs)
     this.#times = new FinishTimes(latency, this.#devices, this.#residency)
+    this.#hopeless = new HopelessWatch(this.#lines, this.#times)
     this.#freeDevice = new FreeDevice(latency, this.#devices, this.#residency, this.#times, this.#config)
     this.#busyDevice = new BusyDevice(this.#devices, this.#residency, this.#times, this.#promises, this.#config)
   }
@@ -68,6 +71,11 @@ export class ActiveScheduler {
     return this.#lines.size
   }
 
+  /** Looks for hopeless work that are due at some time. */
+  get looks(): number {
+    return this.#hopeless.size
+  }
+
   addDevice(device: number, kind: number, freeSlots: number): void {
     if (this.#devices.has(device)) throw new RangeError(`device ${device} is there already`)
     this.#devices.add(device, kind)
@@ -80,7 +88,7 @@ export class ActiveScheduler {
     if (!this.#devices.has(device)) return
     this.#freed.delete(device)
     this.#promises.dropDevice(device)
-    this.#lines.ask(device, false)
+    for (const line of this.#lines.ask(device, false).lost) this.#hopeless.lookSoon(line)
     this.#residency.dropDevice(device)
     this.#wishes.dropDevice(device)
     this.#devices.remove(device)
@@ -114,15 +122,22 @@ export class ActiveScheduler {
   /** Its labels, state, health or artifacts changed: the filters are asked again. */
   deviceChanged(device: number): void {
     if (!this.#devices.has(device)) return
-    for (const line of this.#lines.ask(device, true)) if (line.waiting > 0) this.#toLookAt.add(line)
+    const { gained, lost } = this.#lines.ask(device, true)
+    for (const line of gained) if (line.waiting > 0) this.#toLookAt.add(line)
+    // Without any device it waited for its deadline; the first one says when that is hopeless.
+    for (const line of [...gained, ...lost]) this.#hopeless.lookSoon(line)
   }
 
   /** All that is loaded there now, by the device's own word; what is placed there is loaded by its run. */
   setLoaded(device: number, artifacts: Iterable<number>): void {
     if (!this.#devices.has(device)) return
-    for (const artifact of this.#residency.set(device, artifacts))
-      for (const line of this.#lines.busy)
-        if (line.demand.artifact === artifact && line.mayUse(device, this.#devices)) this.#toLookAt.add(line)
+    const { come, gone } = this.#residency.set(device, artifacts)
+    if (come.length + gone.length === 0) return
+    for (const line of [...this.#lines.busy, ...this.#lines.ofDevice(device)]) {
+      if (!line.mayUse(device, this.#devices)) continue
+      if (come.includes(line.demand.artifact)) this.#toLookAt.add(line)
+      if (gone.includes(line.demand.artifact)) this.#hopeless.lookSoon(line)
+    }
   }
 
   /** What this demand's filters read beside the devices has changed: all devices are asked again. */
@@ -130,6 +145,7 @@ export class ActiveScheduler {
     const line = this.#lines.find(key)
     if (line === undefined) return
     this.#lines.askAll(line)
+    this.#hopeless.lookSoon(line)
     if (line.waiting > 0) this.#toLookAt.add(line)
   }
 
@@ -153,7 +169,9 @@ export class ActiveScheduler {
     const pool = poolOf(work.demand)
     if (!this.#room.takes(pool, work.priority, this.#lines.needsLine(work.demand))) return false
     this.#room.add(pool, work.priority)
-    this.#toLookAt.add(this.#lines.push(work))
+    const line = this.#lines.push(work)
+    this.#toLookAt.add(line)
+    this.#hopeless.joined(work, line)
     return true
   }
 
@@ -258,16 +276,11 @@ export class ActiveScheduler {
   /** Work that no eligible device can finish in time any more, taken out. Without a device it waits for its deadline. */
   takeHopeless(nowMs: number): PendingWork[] {
     const all: PendingWork[] = []
-    for (const line of this.#lines.all()) {
-      if (line.waiting === 0) continue
-      const leastMs = this.#times.leastOfLineMs(line)
-      const isHopeless = ({ deadlineMs }: PendingWork) => deadlineMs <= nowMs || deadlineMs < nowMs + leastMs
-      const hopeless = line.takeWhile(isHopeless)
-      if (hopeless.length === 0) continue
+    for (const { line, works } of this.#hopeless.take(nowMs)) {
       this.#lines.settle(line)
-      for (const work of hopeless) this.#left(work, line)
+      for (const work of works) this.#left(work, line)
       this.#noteRefused(line, nowMs)
-      all.push(...hopeless)
+      all.push(...works)
     }
     return all
   }

@@ -16,6 +16,7 @@ export class Fairness {
   /** An outcome of this time counts 1. Later ones count more, which is the same as earlier ones fading. */
   #sinceMs = Number.NaN
   #nowMs = Number.NEGATIVE_INFINITY
+  #one = 1
 
   constructor(halfLifeMs: number) {
     this.#halfLifeMs = halfLifeMs
@@ -49,16 +50,19 @@ export class Fairness {
 
   /** What one outcome of now counts. A clock that steps back stands still. */
   #oneAt(nowMs: number): number {
-    this.#nowMs = Math.max(this.#nowMs, nowMs)
+    if (nowMs <= this.#nowMs) return this.#one
+    this.#nowMs = nowMs
     if (Number.isNaN(this.#sinceMs)) this.#sinceMs = this.#nowMs
     const doublings = (this.#nowMs - this.#sinceMs) / this.#halfLifeMs
-    if (!(doublings > DOUBLINGS_AT_MOST)) return 2 ** doublings
+    this.#one = 2 ** doublings
+    if (!(doublings > DOUBLINGS_AT_MOST)) return this.#one
     const keeps = 2 ** -doublings
     for (const counts of [this.#asked, this.#failed])
       for (let each = 0; each < counts.length; each++) counts[each] = (counts[each] as number) * keeps
     this.#allAsked *= keeps
     this.#allFailed *= keeps
     this.#sinceMs = this.#nowMs
+    this.#one = 1
     return 1
   }
 }

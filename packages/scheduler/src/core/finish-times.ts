@@ -9,6 +9,8 @@ const TRIED_COLD = 8
 
 /** Beyond so many deviations a run is as good as certain, or hopeless. */
 const CERTAIN_Z = 3
+/** With so many times of what it is expected to take, even what was never measured is taken to be in time. */
+const AMPLE = 64
 const LEAST_LOG = -7
 
 /** How long work takes where: the run as it is predicted, after a cold start where the artifact is not loaded. */
@@ -34,9 +36,10 @@ export class FinishTimes {
 
   /** Logarithm of the chance that a run which is expected to take `ms` is over within `leftMs`. */
   logChance(ms: number, leftMs: number, device: number, artifact: number): number {
+    // Nearly all work has time enough, and this is asked of every device that is tried.
+    if (leftMs > AMPLE * ms) return 0
     if (leftMs <= 0) return LEAST_LOG
     const logSd = this.#latency.runLogSd(this.#devices.kindOf(device), artifact)
-    // Nearly all work has time enough, and this is asked of every device that is tried.
     if (leftMs > ms * (1 + CERTAIN_Z * logSd * (1 + CERTAIN_Z * logSd))) return 0
     return Math.max(LEAST_LOG, Math.log(normalShare(Math.log(leftMs / ms) / logSd)))
   }

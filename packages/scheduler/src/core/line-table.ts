@@ -32,10 +32,6 @@ export class LineTable {
     return this.#byKey.size
   }
 
-  all(): IterableIterator<Line> {
-    return this.#byKey.values()
-  }
-
   find(key: string): Line | undefined {
     return this.#byKey.get(key)
   }
@@ -117,16 +113,16 @@ export class LineTable {
     if (device !== undefined && own?.size === 0) this.#ofDevice.delete(device)
   }
 
-  /** The filters are asked of it again; a device that is gone may do nothing. Answers the lines that gained it. */
-  ask(device: number, isThere: boolean): Line[] {
-    const gained: Line[] = []
+  /** The filters are asked of it again; a device that is gone may do nothing. Answers the lines that gained or lost it. */
+  ask(device: number, isThere: boolean): { gained: Line[]; lost: Line[] } {
+    const [gained, lost]: [Line[], Line[]] = [[], []]
     const each = (line: Line) => {
       const is = isThere && line.demand.admits(device)
-      if (line.setEligible(device, is, this.#devices) && is) gained.push(line)
+      if (line.setEligible(device, is, this.#devices)) (is ? gained : lost).push(line)
     }
     for (const line of this.#shared) each(line)
     for (const line of this.ofDevice(device)) each(line)
-    return gained
+    return { gained, lost }
   }
 
   /** What the filters of this line read beside the devices has changed. */

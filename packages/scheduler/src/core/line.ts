@@ -18,6 +18,8 @@ export class Line {
   /** Where it stands among the lines that have work; -1 outside of them. */
   at = -1
   waiting = 0
+  /** When it is looked at next for work that has become hopeless. */
+  lookAtMs = Number.POSITIVE_INFINITY
   eligibleCount = 0
   /** By kind: a bitmap over its places. A line of one device needs none. */
   readonly #eligible: Uint32Array[] = []
@@ -84,6 +86,18 @@ export class Line {
     if (lane.queue.size === 0 && this.lanes.length > KEPT_LANES) this.lanes.splice(at, 1)
     this.waiting -= 1
     return true
+  }
+
+  /** Whether nothing of its class is more urgent. */
+  isHead(work: PendingWork): boolean {
+    return this.lanes.some(({ queue }) => queue.at(0) === work)
+  }
+
+  soonestDeadlineMs(): number {
+    return this.lanes.reduce(
+      (soonest, { queue }) => Math.min(soonest, queue.at(0)?.deadlineMs ?? soonest),
+      Number.POSITIVE_INFINITY
+    )
   }
 
   first(): PendingWork | undefined {

@@ -75,13 +75,14 @@ export class Residency {
     clearBit(this.places(artifact, this.#devices.kindOf(device)), this.#devices.placeOf(device))
   }
 
-  /** These are all that is loaded there now. Answers those that were not before. */
-  set(device: number, artifacts: Iterable<number>): number[] {
+  /** These are all that is loaded there now. Answers those that were not before, and those that no longer are. */
+  set(device: number, artifacts: Iterable<number>): { come: number[]; gone: number[] } {
     const now = new Set(artifacts)
-    for (const artifact of [...this.loadedBy(device)]) if (!now.has(artifact)) this.remove(device, artifact)
+    const gone = [...this.loadedBy(device)].filter((artifact) => !now.has(artifact))
+    for (const artifact of gone) this.remove(device, artifact)
     const come = [...now].filter((artifact) => !this.isLoaded(device, artifact))
     for (const artifact of come) this.add(device, artifact)
-    return come
+    return { come, gone }
   }
 
   /** Before the device's place is given to another. */
