@@ -54,6 +54,28 @@ describe('cold starts in the decision', () => {
     expect(scheduler.place(10)).toMatchObject({ work: second, device: 0 })
   })
 
+  it('waits for the one that has it loaded also where another of its kind is free sooner', () => {
+    const latency = new LatencyModel()
+    const scheduler = new ActiveScheduler(latency, {}, () => LOAD_MS)
+    for (const device of [0, 1, 2]) {
+      latency.addDevice(device, 0)
+      scheduler.addDevice(device, 0, 1)
+      scheduler.setLoaded(device, [[1], [0], []][device] as number[])
+    }
+    latency.seed(0, 0, 20)
+    latency.seed(0, 1, 5)
+    const own = (device: number, artifact: number) => ({ key: `own-${device}`, artifact, device, admits: () => true })
+    scheduler.offer(job({ demand: own(0, 1) }))
+    scheduler.offer(job({ demand: own(1, 0) }))
+    expect([scheduler.place(0)?.device, scheduler.place(0)?.device].sort()).toEqual([0, 1])
+    scheduler.offer(job())
+    expect(scheduler.place(0)).toBeNull()
+    scheduler.setSlots(0, 1)
+    expect(scheduler.place(5)).toBeNull()
+    scheduler.setSlots(1, 1)
+    expect(scheduler.place(20)?.device).toBe(1)
+  })
+
   it('counts it as loaded where it was placed, until the device says that it was driven out', () => {
     const { scheduler } = fleet([10])
     const finishOf = () => {
