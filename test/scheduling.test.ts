@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Explanation, Job, Problem } from '@skerry/contracts'
 import type { SimulatedDevice } from '@skerry/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { deploy, inputOf, simulatedModel, summingDevice } from './simulated-model.ts'
+import { deploy, inputOf, simulatedModel, summingDevice, sumOf } from './simulated-model.ts'
 import { eventually, Stack } from './stack.ts'
 
 const job = (more: object = {}) => ({ kind: 'inference', model: 'sum', inputs: inputOf([1, 2, 3, 4]), ...more })
@@ -205,4 +205,25 @@ describe('scheduling, on a control plane with simulated devices', () => {
     for (const id of ids) expect((await stack.ended(id, 60_000)).state).toBe('succeeded')
     await eventually(async () => (await stack.call('POST', '/jobs', job())).status === 202)
   }, 120_000)
+
+  it('goes by what a benchmark job measured, as soon as that has ended', async () => {
+    await simulatedModel(stack, 'timed', [{ recipe: 'float32', accuracy: 0.95 }])
+    await deploy(stack, 'timed', 2)
+    const tenMinutesMs = 600_000
+    for (const device of [north, south]) {
+      device.options.onAssign = ({ work }, body) => {
+        if (work.kind !== 'benchmark') return sumOf(body)
+        const { artifact, runtime } = work
+        const times = { initMs: 1, firstMs: 1, p50Ms: tenMinutesMs, p99Ms: tenMinutesMs }
+        return { frame: { benchmark: { artifact, runtime, runs: 50, ...times } } }
+      }
+      const timed = await stack.must<Job>('POST', `/devices/${device.deviceId}/benchmark`, { deployment: 'timed-all' })
+      expect((await stack.ended(timed.id)).state).toBe('succeeded')
+    }
+    const refused = await eventually(async () => {
+      const answer = await stack.call<Problem>('POST', '/jobs', { ...job({ deadlineMs: 60_000 }), model: 'timed' })
+      return answer.status === 409 && answer.body
+    })
+    expect(refused.earliestFinishMs).toBeGreaterThan(tenMinutesMs / 2)
+  })
 })
