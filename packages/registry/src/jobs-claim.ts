@@ -1,5 +1,6 @@
 import type { JobProgress, Selector } from '@skerry/contracts'
 import type pg from 'pg'
+import { despiteDeadlocks } from './deadlock.ts'
 import type { JobRow, JobTerms, QueuedJob } from './job-record.ts'
 import type { Fence } from './replicas.ts'
 
@@ -24,7 +25,7 @@ export type ClaimedJob = Pick<JobRow, 'id' | 'epoch' | 'kind' | 'deployment' | '
  * paused must not give out slots that its successor gives out.
  */
 export async function claimJobs(pool: pg.Pool, claims: Claim[], fence: Fence): Promise<ClaimedJob[]> {
-  const { rows } = await pool.query<ClaimedJob>({
+  const statement = {
     name: 'claim-jobs',
     text: `UPDATE jobs SET state = 'running', device_id = c.device_id, session = c.session, variant = c.variant,
        runtime = c.runtime, started_at = now(), lease_expires_at = now() + c.lease_ms * interval '1 millisecond',
@@ -47,8 +48,8 @@ export async function claimJobs(pool: pg.Pool, claims: Claim[], fence: Fence): P
       fence.holder,
       fence.term
     ]
-  })
-  return rows
+  }
+  return (await despiteDeadlocks(() => pool.query<ClaimedJob>(statement))).rows
 }
 
 /** What the scheduler needs to place a job. */
@@ -81,7 +82,10 @@ export async function loadWaiting(pool: pg.Pool, jobs: Pick<QueuedJob, 'id' | 'e
 
 export type RunningRef = { jobId: string; epoch: number; deviceId: string; session: number }
 
-/** Holds the leases of jobs that are known to have reached their devices, whose sessions live. */
+/**
+ * Holds the leases of jobs that are known to have reached their devices, whose sessions live. A row that is being written by
+ * somebody else is left alone: it ends, or moves on; to wait for it while holding others would be a deadlock now and then.
+ */
 export async function renewLeases(
   pool: pg.Pool,
   running: RunningRef[],
@@ -91,9 +95,10 @@ export async function renewLeases(
   if (running.length === 0) return
   await pool.query(
     `UPDATE jobs SET lease_expires_at = now() + (CASE WHEN kind = 'conversion' THEN $4::int ELSE $3::int END) * interval '1 millisecond'
-     FROM unnest($1::uuid[], $2::int[], $5::uuid[], $6::int[]) AS r(device_id, session, id, epoch)
-     WHERE jobs.id = r.id AND jobs.epoch = r.epoch AND jobs.state = 'running' AND jobs.device_id = r.device_id
-       AND jobs.session = r.session`,
+     WHERE id IN (SELECT jobs.id FROM jobs
+       JOIN unnest($1::uuid[], $2::int[], $5::uuid[], $6::int[]) AS r(device_id, session, id, epoch)
+         ON jobs.id = r.id AND jobs.epoch = r.epoch AND jobs.device_id = r.device_id AND jobs.session = r.session
+       WHERE jobs.state = 'running' FOR NO KEY UPDATE OF jobs SKIP LOCKED)`,
     [
       running.map((r) => r.deviceId),
       running.map((r) => r.session),

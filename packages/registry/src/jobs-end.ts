@@ -1,5 +1,6 @@
 import type { Explanation, JobError, JobKind, JobState } from '@skerry/contracts'
 import type pg from 'pg'
+import { despiteDeadlocks } from './deadlock.ts'
 import type { QueuedJob } from './job-record.ts'
 
 /** Milliseconds that only the control plane knows of the attempt that ends; queueMs is the row's own. */
@@ -40,7 +41,7 @@ const attemptJson = (timings: string, error: string, runtime: string) => `jsonb_
  * is stale, and changes nothing.
  */
 export async function endJobs(pool: pg.Pool, ends: JobEnd[]): Promise<Map<string, JobKind>> {
-  const { rows } = await pool.query<{ id: string; kind: JobKind }>({
+  const statement = {
     name: 'end-jobs',
     text: `UPDATE jobs SET state = e.state, ended_at = now(), runtime = coalesce(e.runtime, jobs.runtime), result = e.result,
        outputs = e.outputs, error = e.error, lease_expires_at = NULL, attempts = jobs.attempts || ${attemptJson('e.timings', 'e.error', 'e.runtime')}
@@ -59,7 +60,8 @@ export async function endJobs(pool: pg.Pool, ends: JobEnd[]): Promise<Map<string
       ends.map((e) => (e.error === null ? null : JSON.stringify(e.error))),
       ends.map((e) => e.deviceId)
     ]
-  })
+  }
+  const { rows } = await despiteDeadlocks(() => pool.query<{ id: string; kind: JobKind }>(statement))
   return new Map(rows.map((row) => [row.id, row.kind]))
 }
 
@@ -139,17 +141,15 @@ async function endEarly(
   where: string,
   values: unknown[]
 ): Promise<EndedEarly[]> {
-  const { rows } = await pool.query<EndedEarly>(
-    `UPDATE jobs SET state = $1, error = $2, ended_at = now(), lease_expires_at = NULL,
+  const text = `UPDATE jobs SET state = $1, error = $2, ended_at = now(), lease_expires_at = NULL,
        attempts = CASE WHEN before.state = 'running' THEN jobs.attempts || ${attemptJson(`'{}'::jsonb`, '$2::jsonb', 'NULL')}
          ELSE jobs.attempts END
      FROM (SELECT id AS jid, state FROM jobs WHERE state IN ('queued', 'running') AND ${where}
        ORDER BY id FOR UPDATE) AS before
      WHERE jobs.id = before.jid
-     RETURNING jobs.id, jobs.epoch, jobs.pool, jobs.priority, jobs.device_id, jobs.kind, before.state = 'running' AS was_running`,
-    [state, JSON.stringify(error), ...values]
-  )
-  return rows
+     RETURNING jobs.id, jobs.epoch, jobs.pool, jobs.priority, jobs.device_id, jobs.kind, before.state = 'running' AS was_running`
+  const all = [state, JSON.stringify(error), ...values]
+  return (await despiteDeadlocks(() => pool.query<EndedEarly>(text, all))).rows
 }
 
 /** Running jobs whose device went silent past their lease. */

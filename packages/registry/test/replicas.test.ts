@@ -1,8 +1,9 @@
 import { type FreshDatabase, freshDatabase } from '@skerry/testkit'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   type Claim,
   claimJobs,
+  endJobs,
   type Fence,
   insertJobs,
   newId,
@@ -131,5 +132,49 @@ describe('replicas', () => {
     await registry.devices.closeAllSessions()
     expect(await registry.devices.holder(gone.deviceId)).toBeNull()
     expect(await registry.devices.holder(living.deviceId)).toBe(b)
+  })
+
+  /** Two running jobs, and a transaction that has locked one of them. */
+  async function withOneLocked(
+    locked: 0 | 1,
+    then: (jobs: [Claim, Claim], lock: (id: string) => Promise<unknown>) => Promise<void>
+  ): Promise<void> {
+    const of = await device(a)
+    const jobs = (await claims(2, of)) as [Claim, Claim]
+    await claimJobs(registry.pool, jobs, await acquire(a))
+    const other = await registry.pool.connect()
+    const lock = (id: string) => other.query('SELECT FROM jobs WHERE id = $1 FOR UPDATE', [id])
+    try {
+      await other.query('BEGIN')
+      await lock(jobs[locked].id)
+      await then(jobs, lock)
+    } finally {
+      await other.query('ROLLBACK')
+      other.release()
+    }
+  }
+
+  it('renews leases without waiting for a row that is being written', () =>
+    withOneLocked(0, async (jobs) => {
+      const running = jobs.map(({ id, deviceId, session }) => ({ jobId: id, epoch: 1, deviceId, session }))
+      await renewLeases(registry.pool, running, 60_000, 120_000)
+      const renewed = "SELECT id FROM jobs WHERE lease_expires_at > now() + interval '30 seconds'"
+      expect((await registry.pool.query(renewed)).rows).toEqual([{ id: jobs[1].id }])
+    }))
+
+  // Which of the two it locks first is the plan's to say: one of these is a deadlock.
+  it.each([0, 1] as const)('ends jobs although it and another wait for each other (%i)', async (locked) => {
+    let ended: Promise<Map<string, string>> | undefined
+    let ids: string[] = []
+    await withOneLocked(locked, async (jobs, lock) => {
+      ids = jobs.map(({ id }) => id)
+      const rest = { state: 'succeeded', runtime: null, timings: {}, result: null, outputs: null, error: null } as const
+      const ends = jobs.map(({ id, deviceId }) => ({ id, epoch: 1, deviceId, ...rest }))
+      ended = endJobs(registry.pool, ends)
+      const waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+      await vi.waitFor(async () => expect((await registry.pool.query(waits)).rowCount).toBe(1), 5_000)
+      await lock(jobs[1 - locked]?.id ?? '')
+    })
+    expect(new Set((await ended)?.keys())).toEqual(new Set(ids))
   })
 })
