@@ -1,5 +1,4 @@
 import { mkdtemp, open, rm } from 'node:fs/promises'
-import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -7,6 +6,7 @@ import type { SimulatedDevice } from '@skerry/testkit'
 import { Queue, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import type { ControlPlaneProcess } from './control-plane-process.ts'
+import { KeptConnection } from './kept-connection.ts'
 
 const JOBS = 300
 const WARM_UP = 50
@@ -71,13 +71,12 @@ async function timed(begin: () => Promise<number>): Promise<number> {
 }
 
 class SingleJob {
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
-  readonly #controlPlane: ControlPlaneProcess
+  readonly #connection: KeptConnection
   readonly #body: string
   #onAssign: (() => void) | null = null
 
   constructor(controlPlane: ControlPlaneProcess, devices: readonly SimulatedDevice[], body: string) {
-    this.#controlPlane = controlPlane
+    this.#connection = new KeptConnection(controlPlane)
     this.#body = body
     for (const { events } of devices) events.on('assign', () => this.#onAssign?.())
   }
@@ -87,30 +86,13 @@ class SingleJob {
       const assigned = new Promise<number>((resolve) => {
         this.#onAssign = () => resolve(performance.now())
       })
-      await this.#post()
+      await this.#connection.post('/api/v1/jobs', this.#body)
       return assigned
     })
   }
 
   close(): void {
-    this.#agent.destroy()
-  }
-
-  #post(): Promise<void> {
-    const { url, key } = this.#controlPlane
-    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
-    return new Promise((resolve, reject) => {
-      const options = { method: 'POST', agent: this.#agent, headers }
-      const sent = request(`${url}/api/v1/jobs`, options, (response) => {
-        response.resume()
-        response.once('end', () => {
-          if (response.statusCode === 202) resolve()
-          else reject(new Error(`a job was answered ${response.statusCode}`))
-        })
-      })
-      sent.once('error', reject)
-      sent.end(this.#body)
-    })
+    this.#connection.close()
   }
 }
 

@@ -1,14 +1,16 @@
-import { Agent, request } from 'node:http'
 import { Queue, QueueEvents, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import type { BenchmarkContext, BenchmarkResult } from './benchmarks.ts'
 import { ControlPlaneProcess } from './control-plane-process.ts'
 import { connectDevices } from './dispatch.ts'
+import { KeptConnection } from './kept-connection.ts'
 import { median } from './median.ts'
 
 const CALLS = 300
 const ROUNDS = 5
-const FLOATS = 16
+const BODY = JSON.stringify({
+  inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 16], data: new Array(16).fill(0.5) }]
+})
 
 /**
  * What a synchronous inference takes over HTTP beside the device's own time, one call at a time, while devices are idle:
@@ -20,19 +22,21 @@ export async function benchmarkRtt({ valkeyServer, say }: BenchmarkContext): Pro
   try {
     const devices = await connectDevices(controlPlane)
     say(`${devices.length} devices are connected and serve the model`)
-    const caller = new Caller(controlPlane)
+    const connection = new KeptConnection(controlPlane)
+    // A simulated device's own time is nothing.
+    const overheadMs = (): Promise<number[]> => timed(CALLS, () => connection.post('/v2/models/bench/infer', BODY))
     const peer = await BullmqAlone.start(controlPlane.redisUrl)
-    await caller.overheadMs(CALLS)
+    await overheadMs()
     await peer.tookMs(CALLS)
     const ours: number[][] = []
     const theirs: number[][] = []
     for (let round = 0; round < ROUNDS; round++) {
-      ours.push(await caller.overheadMs(CALLS))
+      ours.push(await overheadMs())
       theirs.push(await peer.tookMs(CALLS))
       const [p50, p99, peerP50] = [at(ours.at(-1), 0.5), at(ours.at(-1), 0.99), at(theirs.at(-1), 0.5)]
       say(`round ${round + 1}: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms; BullMQ p50 ${peerP50.toFixed(2)} ms`)
     }
-    caller.close()
+    connection.close()
     await peer.close()
     for (const device of devices) await device.close()
     const of = (rounds: number[][], q: number): number => median(rounds.map((each) => at(each, q)))
@@ -63,46 +67,6 @@ async function timed(count: number, once: () => Promise<void>): Promise<number[]
     took.push(performance.now() - started)
   }
   return took.sort((a, b) => a - b)
-}
-
-class Caller {
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
-  readonly #controlPlane: ControlPlaneProcess
-  readonly #body = JSON.stringify({
-    inputs: [{ name: 'x', datatype: 'FP32', shape: [1, FLOATS], data: new Array(FLOATS).fill(0.5) }]
-  })
-
-  constructor(controlPlane: ControlPlaneProcess) {
-    this.#controlPlane = controlPlane
-  }
-
-  /** Sorted; a simulated device's own time is nothing. */
-  overheadMs(calls: number): Promise<number[]> {
-    return timed(calls, () => this.#infer())
-  }
-
-  close(): void {
-    this.#agent.destroy()
-  }
-
-  #infer(): Promise<void> {
-    const { url, key } = this.#controlPlane
-    return new Promise((resolve, reject) => {
-      const sent = request(
-        `${url}/v2/models/bench/infer`,
-        { method: 'POST', agent: this.#agent, headers: { authorization: `Bearer ${key}` } },
-        (response) => {
-          response.resume()
-          response.once('end', () => {
-            if (response.statusCode === 200) resolve()
-            else reject(new Error(`a call was answered ${response.statusCode}`))
-          })
-        }
-      )
-      sent.once('error', reject)
-      sent.end(this.#body)
-    })
-  }
 }
 
 class BullmqAlone {
