@@ -17,7 +17,7 @@ describe('synchronous inference, over the Open Inference Protocol', { timeout: 6
 
   beforeAll(async () => {
     // Of several that wait, one waits with the scheduler and the others in Valkey.
-    stack = await Stack.start({ scheduling: { heldPerPool: 1 } })
+    stack = await Stack.start({ scheduling: { heldPerPool: 1, callBytes: 4 * 16 } })
     await simulatedModel(stack, 'sum', [{ recipe: 'float32', accuracy: 0.95 }])
     device = await summingDevice(stack, 'first')
     sums = device.options.onAssign as typeof sums
@@ -221,6 +221,22 @@ describe('synchronous inference, over the Open Inference Protocol', { timeout: 6
         [1, 'agent-failed'],
         [2, undefined]
       ])
+    })
+
+    it('takes no more calls than their tensors have room, and says when to come again', async () => {
+      const { response, assign } = await stuck([1, 0, 0, 0])
+      const waiting = [2, 3, 4].map((value) => infer([value, 0, 0, 0]))
+      const full = await eventually(async () => {
+        const answer = await infer([5, 0, 0, 0], { parameters: { timeout: 100_000 } })
+        return answer.status === 429 && answer
+      })
+      expect(full.headers.get('retry-after')).toBe('1')
+      const y = new Uint8Array(new Float32Array([1]).buffer)
+      const outputs = [{ name: 'y', datatype: 'FP32' as const, shape: [1, 1], bytes: 4 }]
+      device.send({ type: 'result', jobId: assign.jobId, epoch: assign.epoch, outputs }, [y])
+      const answers = await Promise.all([response, ...waiting].map(answered))
+      expect(answers.map((answer) => answer.outputs[0]?.data)).toEqual([[1], [2], [3], [4]])
+      expect((await answered(infer([5, 0, 0, 0]))).outputs[0]?.data).toEqual([5])
     })
 
     it('acknowledges a large result that nobody knows any more', async () => {

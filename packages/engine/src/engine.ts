@@ -46,6 +46,8 @@ const MAX_QUEUED = 100_000
 export type EngineOptions = {
   /** Jobs that wait in one pool at most; submitters are told to come later beyond it. */
   maxQueued?: number
+  /** Bytes of tensors of synchronous calls that wait at this replica at most. */
+  callBytes?: number
   /** Jobs of one pool that the scheduler holds in memory at most, to choose from; the others wait in BullMQ. */
   heldPerPool?: number
 }
@@ -113,6 +115,7 @@ export class Engine {
       ...{ cluster, serving, gates },
       desk: this.scheduling,
       accounts: new CallAccounts(resources),
+      ...(options.callBytes === undefined ? {} : { maxBytes: options.callBytes }),
       ended: () => backpressure.noteEnded()
     })
     this.jobs = new JobView(resources, waiters)

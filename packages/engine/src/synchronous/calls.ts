@@ -24,6 +24,9 @@ import {
 
 /** How long a call was sent before it is asked after. */
 const ASKED_AFTER_MS = 1_000
+/** Tensors of calls that wait at one replica, here and in Valkey. */
+const MAX_BYTES = 256 * 1024 ** 2
+const FULL_RETRY_MS = 1_000
 /** Before a call is tried again that a device gave back, so that one that gives back at once is not asked all the time. */
 const AGAIN_AFTER_MS = 20
 
@@ -33,6 +36,8 @@ export type CallsParts = {
   gates: readonly SubmissionGate[]
   desk: SchedulingDesk
   accounts: CallAccounts
+  /** How much tensors of calls may take at this replica, instead of 256 MiB. */
+  maxBytes?: number
   ended: (call: { id: string; kind: 'inference'; state: string }) => void
 }
 
@@ -52,6 +57,7 @@ export class Calls {
   readonly #inputs: InferenceInputs
   readonly #pending = new Map<string, PendingCall>()
   readonly #tasks: RepeatingTasks
+  #bytes = 0
 
   constructor(resources: EngineResources, parts: CallsParts) {
     this.#resources = resources
@@ -109,6 +115,8 @@ export class Calls {
     } satisfies Omit<NewJob, 'payload' | 'inputs'>
     for (const gate of this.#parts.gates) await gate.check(job)
     const { tensors, inline } = await this.#inputs.store(inputs, MAX_FRAME_BYTES)
+    const body = inline ?? new Uint8Array()
+    this.#makeRoom(body.byteLength)
     const { pool, kind, deployment, selector, terms } = job
     return new Promise((resolve, reject) => {
       const call: PendingCall = {
@@ -121,7 +129,7 @@ export class Calls {
           terms: { pool, priority, kind, model, deployment, target_device_id: null, selector, terms },
           payload: { inputs: tensors, outputs: serving.outputs.map(runnableOutput) }
         },
-        body: inline ?? new Uint8Array(),
+        body,
         createdAtMs,
         deadlineAtMs: createdAtMs + timeoutMs,
         sentAtMs: createdAtMs,
@@ -132,10 +140,20 @@ export class Calls {
         reject
       }
       this.#pending.set(call.id, call)
+      this.#bytes += body.byteLength
       if (signal?.aborted === true) this.#left(call)
       else signal?.addEventListener('abort', () => this.#left(call), { once: true })
       void this.#send(call)
     })
+  }
+
+  #makeRoom(bytes: number): void {
+    if (this.#bytes + bytes <= (this.#parts.maxBytes ?? MAX_BYTES)) return
+    throw new SkerryError(
+      'too-many-requests',
+      `${this.#pending.size} calls wait here with ${this.#bytes} bytes of tensors: try again in a second`,
+      { members: { retryAfterMs: FULL_RETRY_MS } }
+    )
   }
 
   onMessage(message: ToOrigin, body: Uint8Array): void {
@@ -278,6 +296,7 @@ export class Calls {
   /** Once: false when it had ended. */
   #end(call: PendingCall, state: Exclude<JobState, 'queued' | 'running'>, error: JobError | null): boolean {
     if (!this.#pending.delete(call.id)) return false
+    this.#bytes -= call.body.byteLength
     clearTimeout(call.timer)
     const { queue, nowMs, metrics, log } = this.#resources
     queue.bodies
