@@ -205,6 +205,20 @@ describe('a fleet of any size', () => {
     expect(rows).toEqual([{ session: 0, connected: false }])
   })
 
+  it('places a device although Postgres failed when it came', async () => {
+    // The pass over all devices for the new deployment is over by then.
+    await connected(await enrol('first'))
+    const terms = registry.deployments.terms.bind(registry.deployments)
+    let failed = false
+    registry.deployments.terms = (names) => {
+      if (failed) return terms(names)
+      failed = true
+      return Promise.reject(new Error('the connection was lost'))
+    }
+    expect(await connected(await enrol('unlucky'))).toBe(1)
+    expect(failed).toBe(true)
+  })
+
   it('refuses a device whose key was replaced after it was proven', async () => {
     const deviceId = await enrol('replaced')
     await registry.devices.replaceKey(deviceId, KEY, Buffer.from([2]))

@@ -17,6 +17,7 @@ const SETTLED_AFTER_MS = 10_000
 /** Devices of one turn: what is asked of Postgres is asked for all of them at once. */
 const AT_ONCE = 200
 const ALL = '*'
+const RETRY_MS = 1_000
 
 type Placed = ReadonlyMap<string, ReadonlyMap<string, KnownPlacement>>
 /** Devices of one turn with what is known of them. */
@@ -44,6 +45,7 @@ export class DeploymentReconciler {
   readonly #resend: Batcher<string, undefined>
   /** With whether what decides about them changed. */
   readonly #devices = new Map<string, boolean>()
+  readonly #retries = new Set<NodeJS.Timeout>()
   #following: Promise<void> | null = null
   /** Only one thing at a time decides about a device, so that nothing is timed there twice. */
   #lane: Promise<void> = Promise.resolve()
@@ -83,6 +85,7 @@ export class DeploymentReconciler {
 
   async stop(): Promise<void> {
     this.#stopped = true
+    for (const timer of this.#retries) clearTimeout(timer)
     await Promise.all([this.#passes.stop(), this.#phases.stop(), this.#following, this.#lane])
   }
 
@@ -96,8 +99,22 @@ export class DeploymentReconciler {
 
   async #followDevices(): Promise<void> {
     while (this.#devices.size > 0 && !this.#stopped) {
-      await this.#follow(takeFirst(this.#devices, AT_ONCE))
+      const turn = takeFirst(this.#devices, AT_ONCE)
+      await this.#follow(turn).catch((error) => this.#tryAgain(turn, error))
     }
+  }
+
+  /** Nothing else may ever happen to these devices that would have it done. */
+  #tryAgain(devices: ReadonlyMap<string, boolean>, error: unknown): void {
+    this.#resources.log.error(
+      { err: error, devices: devices.size },
+      'devices could not be placed; trying again shortly'
+    )
+    const timer = setTimeout(() => {
+      this.#retries.delete(timer)
+      for (const [id, changed] of devices) this.scheduleDevices([id], changed)
+    }, RETRY_MS)
+    this.#retries.add(timer)
   }
 
   async #follow(devices: ReadonlyMap<string, boolean>): Promise<void> {
