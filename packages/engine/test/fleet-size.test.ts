@@ -32,22 +32,27 @@ const slots = { infer: 1, convert: 0 }
 class Link implements DeviceLink {
   readonly frames: ControlFrame[] = []
   readonly closed: string[] = []
-  #awaited: { type: ControlFrame['type']; resolve: () => void; holds: (frame: ControlFrame) => boolean }[] = []
+  #onFrame = (): void => undefined
 
   send(frame: ControlFrame): void {
     this.frames.push(frame)
-    for (const { resolve } of this.#awaited.filter(({ holds }) => holds(frame))) resolve()
+    this.#onFrame()
   }
 
   close(reason: string): void {
     this.closed.push(reason)
   }
 
-  /** Resolves once the device was told to hold the artifact. */
-  async told(): Promise<void> {
-    const holds = (frame: ControlFrame) => frame.type === 'desired' && frame.artifacts.length > 0
-    if (this.frames.some(holds)) return
-    await new Promise<void>((resolve) => this.#awaited.push({ type: 'desired', resolve, holds }))
+  /** Resolves once what the device was last told to hold is what these deployments want there. */
+  told(...deployments: string[]): Promise<void> {
+    const wanted = deployments.length === 0 ? ['d'] : deployments
+    return new Promise((resolve) => {
+      this.#onFrame = () => {
+        const last = this.frames.findLast((frame) => frame.type === 'desired')
+        if (last?.artifacts.map(({ deployment }) => deployment).join() === wanted.join()) resolve()
+      }
+      this.#onFrame()
+    })
   }
 }
 
@@ -217,6 +222,23 @@ describe('a fleet of any size', () => {
     }
     expect(await connected(await enrol('unlucky'))).toBe(1)
     expect(failed).toBe(true)
+  })
+
+  it('takes a model from a device that its deployment no longer means, and tells the device', async () => {
+    await engine.createDeployment({
+      ...{ name: 'north', model: 'm', version: '1', allowUnproven: true },
+      selector: { site: 'north' }
+    })
+    const { id } = await registry.devices.create({
+      ...{ name: 'mover', publicKey: KEY, capabilities: ['infer'], slots, facts },
+      labels: { site: 'north' }
+    })
+    const link = new Link()
+    await open(id, link)
+    await link.told('d', 'north')
+    await engine.deviceChanged(await registry.devices.patch(id, { labels: { site: 'south' } }))
+    await link.told('d')
+    expect((await registry.deployments.get('north')).devices).toEqual([])
   })
 
   it('refuses a device whose key was replaced after it was proven', async () => {
