@@ -11,7 +11,7 @@ import {
   SUBPROTOCOL
 } from '@skerry/contracts'
 import type { DeviceLink, Engine } from '@skerry/engine'
-import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { RawData, WebSocket } from 'ws'
 import { verifyingKey } from './ed25519-key.ts'
@@ -19,12 +19,6 @@ import { parseAgentFrame, parseHello } from './frame-schemas.ts'
 import { Pings } from './pings.ts'
 
 const HELLO_WITHIN_MS = 10_000
-/**
- * Devices that are connected and have no session yet. Beyond that they are told at once to come later, which costs little: as
- * one of ten thousand in a queue each would run out of patience (agents wait 20 s) and begin anew, and with it all that was
- * done for it.
- */
-const MAX_WAITING = 2_000
 /** A device that stops reading is cut off before its unsent frames fill the memory. */
 const MAX_UNSENT_BYTES = 32 * 1024 ** 2
 
@@ -55,11 +49,8 @@ class AgentConnection {
   #identity: { deviceId: string; session: number } | null = null
   #work: Promise<void> = Promise.resolve()
   #closed = false
-  readonly #onSettled: () => void
 
-  /** `onSettled`: it has a session, or is gone. */
-  constructor(socket: WebSocket, engine: Engine, log: FastifyBaseLogger, onSettled: () => void) {
-    this.#onSettled = onSettled
+  constructor(socket: WebSocket, engine: Engine, log: FastifyBaseLogger) {
     this.#engine = engine
     this.#log = log
     this.#link = new SocketLink(socket)
@@ -75,7 +66,6 @@ class AgentConnection {
     socket.on('error', (error) => log.debug({ err: error }, 'agent socket failed'))
     socket.on('close', () => {
       clearTimeout(impatience)
-      onSettled()
       this.#closed = true
       this.#work = this.#work.then(() => this.#onClose())
     })
@@ -131,7 +121,6 @@ class AgentConnection {
       const session = await this.#engine.sessions.open(hello, known.publicKey, this.#link, () => this.#closed)
       if (session === null) return
       this.#identity = { deviceId: hello.deviceId, session }
-      this.#onSettled()
     } catch (error) {
       if (!(error instanceof SkerryError) || error.code !== 'device-unproven') throw error
       refuse(error.code, error.message)
@@ -153,7 +142,7 @@ class AgentConnection {
 }
 
 export default fp(
-  async (app: FastifyInstance, { engine, maxWaiting = MAX_WAITING }: { engine: Engine; maxWaiting?: number }) => {
+  async (app: FastifyInstance, { engine }: { engine: Engine }) => {
     await app.register(websocket, {
       options: {
         maxPayload: MAX_FRAME_BYTES + 65_536,
@@ -165,15 +154,8 @@ export default fp(
     const pings = new Pings(PING_MS)
     pings.start()
 
-    const waiting = new Set<WebSocket>()
-    const onRequest = async (_: FastifyRequest, reply: FastifyReply) => {
-      if (waiting.size >= maxWaiting) return reply.code(503).header('retry-after', '5').send()
-    }
-    const options = { websocket: true as const, config: { public: true }, schema: { hide: true }, onRequest }
-    app.get('/agent/v1', options, (socket, request) => {
-      waiting.add(socket)
-      const onSettled = () => waiting.delete(socket)
-      connections.set(socket, new AgentConnection(socket, engine, request.log, onSettled))
+    app.get('/agent/v1', { websocket: true, config: { public: true }, schema: { hide: true } }, (socket, request) => {
+      connections.set(socket, new AgentConnection(socket, engine, request.log))
       pings.add(socket)
       socket.on('close', () => {
         connections.delete(socket)
