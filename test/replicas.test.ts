@@ -151,6 +151,9 @@ describe('replicas', { timeout: 120_000 }, () => {
     const values = Array.from({ length: 100 }, (_, i) => i)
     for (const replica of [active, standby])
       expect(await Promise.all(values.map((value) => call(replica, [value, 0, 0, 0])))).toEqual(values)
+    const redis = new Redis(stack.config.redisUrl)
+    await eventually(async () => (await redis.keys('*-body-*')).length === 0)
+    redis.disconnect()
     for (const { device } of devices) expect(device.assigned.length, device.options.name).toBeGreaterThan(20)
   })
 

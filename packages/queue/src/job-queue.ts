@@ -109,7 +109,7 @@ export class JobQueue {
     let left = limit
     let failure: unknown = null
     const reserve = (): boolean => left > 0 && left-- > 0
-    // One finds most pools empty, and looks into them alone; while there is work, more come and share the way there and back.
+    // Most pools are empty or hold one: the first taker works alone, and while there is more, others share its way there and back.
     const join = (): void => {
       if (takers.length < FETCHED_AT_ONCE && reserve()) takers.push(take().catch(fail))
     }
@@ -123,7 +123,8 @@ export class JobQueue {
       while (job?.id !== undefined) {
         fetched.push({ ...parseEntryId(job.id), data: job.data })
         const wantsNext = reserve()
-        join()
+        // A single job needs no second taker; its own acknowledgement asks for the next.
+        if (fetched.length > 1) join()
         job = await worker.acknowledge(job, token, wantsNext)
         if (!wantsNext) return
       }

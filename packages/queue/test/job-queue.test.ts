@@ -50,7 +50,7 @@ describe('JobQueue', () => {
     const before = await scripts()
     await queue.add([entry(2)])
     expect(await queue.fetch('pool', 256)).toHaveLength(1)
-    expect((await scripts()) - before).toBeLessThanOrEqual(4)
+    expect((await scripts()) - before).toBeLessThanOrEqual(3)
   })
 
   it('keeps bodies for their time and no longer', async () => {

@@ -130,6 +130,7 @@ export class Calls {
           payload: { inputs: tensors, outputs: serving.outputs.map(runnableOutput) }
         },
         body,
+        isStored: false,
         createdAtMs,
         deadlineAtMs: createdAtMs + timeoutMs,
         sentAtMs: createdAtMs,
@@ -171,9 +172,12 @@ export class Calls {
     call.sentAtMs = nowMs()
     const { pool, priority } = ticket.terms
     try {
-      await Promise.all([queue.bodies.put(id, body, leftMs), queue.add([{ id, epoch, pool, priority, data: ticket }])])
+      // Where this replica schedules, it has them. Should another one begin to, it finds none, and the call is sent again.
+      call.isStored ||= !this.#parts.cluster.isScheduling
+      const storing = call.isStored ? queue.bodies.put(id, body, leftMs) : undefined
+      await Promise.all([storing, queue.add([{ id, epoch, pool, priority, data: ticket }])])
       if (this.#pending.has(id)) this.#parts.cluster.tell({ type: 'wake', pools: [pool] })
-      else await queue.bodies.drop(id)
+      else this.#drop(call)
     } catch (error) {
       log.warn({ err: error, call: id }, 'a call could not be queued; it is tried again')
     }
@@ -298,15 +302,21 @@ export class Calls {
     if (!this.#pending.delete(call.id)) return false
     this.#bytes -= call.body.byteLength
     clearTimeout(call.timer)
-    const { queue, nowMs, metrics, log } = this.#resources
-    queue.bodies
-      .drop(call.id)
-      .catch((cause) => log.debug({ err: cause, call: call.id }, 'the tensors of a call stay until its deadline'))
+    const { nowMs, metrics } = this.#resources
+    this.#drop(call)
     if (state !== 'succeeded') this.#parts.cluster.tell({ type: 'call-ended', id: call.id, epoch: call.epoch })
     metrics.jobs.inc({ kind: 'inference', state })
     this.#parts.accounts.add(recordOf(call, state, error, nowMs()))
     this.#parts.ended({ id: call.id, kind: 'inference', state })
     return true
+  }
+
+  #drop({ id, isStored }: PendingCall): void {
+    if (!isStored) return
+    const { queue, log } = this.#resources
+    queue.bodies
+      .drop(id)
+      .catch((cause) => log.debug({ err: cause, call: id }, 'the tensors of a call stay until its deadline'))
   }
 }
 

@@ -33,6 +33,8 @@ export type PendingCall = {
   version: string
   ticket: CallTicket
   body: Uint8Array
+  /** Valkey has its tensors. */
+  isStored: boolean
   createdAtMs: number
   deadlineAtMs: number
   /** When it was put into its pool last. */
