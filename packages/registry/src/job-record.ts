@@ -28,6 +28,12 @@ export type JobTerms = {
   spread?: Spread
 }
 
+/**
+ * A condition on rows that are found by their ids. Said with `=`, it would let Postgres walk the partial index of that state
+ * instead, which thousands of jobs a minute pass through: it believes it almost empty and reads what they left behind.
+ */
+export const isState = (state: JobState): string => `jobs.state IS NOT DISTINCT FROM '${state}'`
+
 export type NewJob = {
   id: string
   kind: JobKind

@@ -1,7 +1,7 @@
 import type { JobProgress, Selector } from '@skerry/contracts'
 import type pg from 'pg'
 import { despiteDeadlocks } from './deadlock.ts'
-import type { JobRow, JobTerms, QueuedJob } from './job-record.ts'
+import { isState, type JobRow, type JobTerms, type QueuedJob } from './job-record.ts'
 import type { Fence } from './replicas.ts'
 
 export type Claim = {
@@ -32,7 +32,7 @@ export async function claimJobs(pool: pg.Pool, claims: Claim[], fence: Fence): P
        progress = NULL
      FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::int[], $5::text[], $6::text[], $7::int[])
        AS c(id, epoch, device_id, session, variant, runtime, lease_ms)
-     WHERE jobs.id = c.id AND jobs.epoch = c.epoch AND jobs.state = 'queued' AND jobs.expires_at > now()
+     WHERE jobs.id = c.id AND jobs.epoch = c.epoch AND ${isState('queued')} AND jobs.expires_at > now()
        AND EXISTS (SELECT FROM scheduler_leases WHERE domain = $8 AND holder = $9 AND term = $10 AND expires_at > now())
      RETURNING jobs.id, jobs.epoch, jobs.kind, jobs.deployment, jobs.payload, jobs.inputs, jobs.session,
        (extract(epoch FROM jobs.started_at - jobs.queued_at) * 1000)::float8 AS queue_ms`,
@@ -74,7 +74,7 @@ export async function loadWaiting(pool: pg.Pool, jobs: Pick<QueuedJob, 'id' | 'e
        (extract(epoch FROM created_at) * 1000)::float8 AS created_ms,
        (extract(epoch FROM expires_at) * 1000)::float8 AS expires_ms
      FROM jobs JOIN unnest($1::uuid[], $2::int[]) AS w(id, epoch) ON jobs.id = w.id AND jobs.epoch = w.epoch
-     WHERE state = 'queued'`,
+     WHERE ${isState('queued')}`,
     values: [jobs.map((job) => job.id), jobs.map((job) => job.epoch)]
   })
   return rows
@@ -98,7 +98,7 @@ export async function renewLeases(
      WHERE id IN (SELECT jobs.id FROM jobs
        JOIN unnest($1::uuid[], $2::int[], $5::uuid[], $6::int[]) AS r(device_id, session, id, epoch)
          ON jobs.id = r.id AND jobs.epoch = r.epoch AND jobs.device_id = r.device_id AND jobs.session = r.session
-       WHERE jobs.state = 'running' FOR NO KEY UPDATE OF jobs SKIP LOCKED)`,
+       WHERE ${isState('running')} FOR NO KEY UPDATE OF jobs SKIP LOCKED)`,
     [
       running.map((r) => r.deviceId),
       running.map((r) => r.session),

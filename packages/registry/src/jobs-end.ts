@@ -1,7 +1,7 @@
 import type { Explanation, JobError, JobKind, JobState } from '@skerry/contracts'
 import type pg from 'pg'
 import { despiteDeadlocks } from './deadlock.ts'
-import type { QueuedJob } from './job-record.ts'
+import { isState, type QueuedJob } from './job-record.ts'
 
 /** Milliseconds that only the control plane knows of the attempt that ends; queueMs is the row's own. */
 export type AttemptTimings = {
@@ -47,7 +47,7 @@ export async function endJobs(pool: pg.Pool, ends: JobEnd[]): Promise<Map<string
        outputs = e.outputs, error = e.error, lease_expires_at = NULL, attempts = jobs.attempts || ${attemptJson('e.timings', 'e.error', 'e.runtime')}
      FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::bytea[], $8::jsonb[],
        $9::uuid[]) AS e(id, epoch, state, runtime, timings, result, outputs, error, device_id)
-     WHERE jobs.id = e.id AND jobs.epoch = e.epoch AND jobs.device_id = e.device_id AND jobs.state = 'running'
+     WHERE jobs.id = e.id AND jobs.epoch = e.epoch AND jobs.device_id = e.device_id AND ${isState('running')}
      RETURNING jobs.id, jobs.kind`,
     values: [
       ends.map((e) => e.id),
