@@ -3,6 +3,7 @@ import type { Deployment, Device, Job, Problem } from '@skerry/contracts'
 import { SimulatedDevice } from '@skerry/testkit'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { JobQueue } from '../packages/queue/src/index.ts'
 import { deploy, inputOf, simulatedModel, summingDevice, sumOf } from './simulated-model.ts'
 import { eventually, Stack } from './stack.ts'
 
@@ -284,6 +285,37 @@ describe('jobs, on a control plane with simulated devices', () => {
     first.send({ type: 'heartbeat', health })
     expect(await stack.ended(id)).toMatchObject({ state: 'succeeded', attempts: [{ number: 1 }] })
   }, 45_000)
+
+  it('gives no slot away twice when a pool delivers a job again that runs', async () => {
+    const device = await summingDevice(stack, 'twice', { slots: 2 })
+    device.options.onAssign = () => null
+    await eventually(async () => {
+      const { models } = await stack.must<Device>('GET', '/devices/twice')
+      return models.some(({ state }) => state === 'ready')
+    })
+    const submit = async () =>
+      (await stack.must<Job>('POST', '/jobs', job([1, 0, 0, 0], { device: device.deviceId }))).id
+    const id = await submit()
+    await eventually(async () => device.assigned.some(({ jobId }) => jobId === id))
+    const pool = `device-${device.deviceId}`
+    const queue = new JobQueue({ redisUrl: stack.config.redisUrl })
+    const row = { kind: 'inference', model: 'sum', deployment: 'sum-all', target_device_id: device.deviceId }
+    const times = { created_ms: Date.now(), expires_ms: Date.now() + 60_000 }
+    const entry = { id, epoch: 1, pool, priority: 0 }
+    await queue.add([{ ...entry, data: { ...entry, ...row, selector: {}, terms: {}, ...times } }])
+    const more = [await submit(), await submit()]
+    await eventually(async () => (await queue.depth(pool)) === 0 && device.assigned.length === 2)
+    const finished = once(device.events, 'ack')
+    const outputs = [{ name: 'y', datatype: 'FP32' as const, shape: [1, 1], bytes: 4 }]
+    device.send({ type: 'result', jobId: id, epoch: 1, outputs }, [new Uint8Array(4)])
+    // All that was wrongly sent would have been sent before this.
+    await finished
+    expect(device.assigned.map(({ jobId }) => jobId).slice(0, 2)).toEqual([id, more[0]])
+    await eventually(async () => device.assigned.length === 3)
+    await queue.close()
+    for (const each of more) await stack.must('POST', `/jobs/${each}/cancel`)
+    await device.close()
+  })
 
   it('takes what is cancelled while it waits out of its pool, so that no device gets it', async () => {
     await stack.must('POST', `/devices/${first.deviceId}/cordon`)

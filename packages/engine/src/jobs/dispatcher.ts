@@ -13,7 +13,8 @@ import {
 } from '@skerry/registry'
 import { type Fleet, jobKey } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
-import type { Decision, MeasurementWish, Placer } from '../scheduling/placer.ts'
+import type { Decision, MeasurementWish } from '../scheduling/decision.ts'
+import type { Placer } from '../scheduling/placer.ts'
 import { slotOf } from '../scheduling/work.ts'
 import { type CallRef, isTicket } from '../synchronous/call.ts'
 import type { CallRuns } from '../synchronous/call-runs.ts'
@@ -250,9 +251,11 @@ export class Dispatcher {
     const fresh = fetched.flatMap(({ data }) => (data === null || isTicket(data) ? [] : [data as WaitingJob]))
     // Its class has no room although its pool had: it waits on in the pool.
     const back: QueueEntry[] = [...fresh, ...loaded].filter((job) => !this.#placer.offer(job)).map(entryOf)
-    for (const call of calls)
+    for (const call of calls) {
+      if (this.#calls.has(jobKey(call.job.id, call.job.epoch))) continue
       if (this.#placer.offerCall(call.job, call.times)) this.#calls.taken(call)
       else back.push(call.entry)
+    }
     if (back.length > 0) await queue.add(back)
   }
 
@@ -264,6 +267,12 @@ export class Dispatcher {
     for (const decision of decisions) {
       const { job, session, served } = decision
       const key = jobKey(job.id, job.epoch)
+      if (session.running.has(key)) {
+        // Delivered again since another scheduler sent it there; to give it back would free the slot that it is in.
+        this.#placer.undo(session.deviceId, key)
+        this.#placer.credits(session)
+        continue
+      }
       this.#fleet.hold(session.deviceId, key, slotOf(job.kind))
       if (this.#calls.has(key)) {
         this.#calls.placed(key, { deviceId: session.deviceId, session: session.session })

@@ -7,12 +7,12 @@ import {
   firstRejection,
   type OperatorSupport,
   type Placement,
-  type SchedulingContext,
-  type ServedArtifact
+  type SchedulingContext
 } from '@skerry/scheduler'
 import type { Metrics } from '@skerry/telemetry'
 import { freeSlots, jobKey, MAX_TEMPERATURE_C, type Session } from '../devices/fleet.ts'
 import { CONVERSION_POOL } from '../jobs/pools.ts'
+import type { Decision, MeasurementWish } from './decision.ts'
 import { Forecast } from './forecast.ts'
 import { Indices } from './indices.ts'
 import { PlacedRuns } from './placed-runs.ts'
@@ -32,14 +32,6 @@ import {
   workRequest
 } from './work.ts'
 
-export type Decision = {
-  work: WaitingWork
-  job: PlacedJob
-  session: Session
-  served: ServedArtifact | null
-  predictedFinishMs: number
-}
-export type MeasurementWish = { deviceId: string; deployment: string; variant: string }
 type Slot = 'infer' | 'convert'
 type Demand = WaitingWork['demand']
 
@@ -159,14 +151,20 @@ export class Placer {
 
   /** False where memory is full: the job is to stay in its pool. */
   offer(job: WaitingJob): boolean {
-    if (this.#works.has(jobKey(job.id, job.epoch))) return true
+    if (this.#isKnown(job)) return true
     return this.#take(job, job.created_ms, timesOf(job, this.#clock))
   }
 
   /** As `offer`, of what has no row: its times are by our clock. */
   offerCall(job: PlacedJob, times: WorkTimes): boolean {
-    if (this.#works.has(jobKey(job.id, job.epoch))) return true
+    if (this.#isKnown(job)) return true
     return this.#take(job, this.#clock.toServer(times.submittedAtMs), times)
+  }
+
+  /** A pool may give the same job twice, where a connection to it broke. */
+  #isKnown({ id, epoch }: PlacedJob): boolean {
+    const key = jobKey(id, epoch)
+    return this.#works.has(key) || this.#runs.has(key)
   }
 
   #take(job: PlacedJob, order: number, times: WorkTimes): boolean {
