@@ -157,6 +157,12 @@ describe('replicas', { timeout: 120_000 }, () => {
     for (const { device } of devices) expect(device.assigned.length, device.options.name).toBeGreaterThan(20)
   })
 
+  it('answers a synchronous call that comes while nobody schedules', async () => {
+    await connect(1, 5)
+    await active.end('SIGKILL')
+    expect(await call(standby, [7, 0, 0, 0])).toBe(7)
+  })
+
   it('answers every synchronous call although the one that schedules is killed meanwhile', async () => {
     await connect(2, 20)
     let next = 0

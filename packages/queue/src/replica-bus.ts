@@ -108,11 +108,10 @@ export class ReplicaBus<Message extends BusMessage> {
     const headBytes = data.readUInt32LE(0)
     const { from, number, message } = JSON.parse(data.toString('utf8', 4, 4 + headBytes)) as Envelope<Message>
     if (from === this.id) return
-    if (number !== null) {
-      const expected = this.heard(from) + 1
-      this.#received.set(from, number)
-      if (number !== expected) this.#handlers?.onGap(from)
-    }
+    const expected = this.heard(from) + 1
+    if (number !== null) this.#received.set(from, number)
     this.#handlers?.onMessage(from, message, data.subarray(4 + headBytes), number)
+    // After the message: whoever is told of a gap says up to which message what it knows is the outcome.
+    if (number !== null && number !== expected) this.#handlers?.onGap(from)
   }
 }

@@ -12,6 +12,8 @@ class Listener {
   readonly events = new EventEmitter()
   readonly received: Received[] = []
   readonly gaps: string[] = []
+  /** The last message that was handled when each gap was told. */
+  readonly handledAtGaps: (number | null | undefined)[] = []
   readonly bus: ReplicaBus<Message>
 
   constructor(options: { url: string; prefix: string }) {
@@ -29,7 +31,12 @@ class Listener {
         this.received.push({ from, message, body, number })
         this.events.emit('message')
       },
-      onGap: (from) => this.gaps.push(from),
+      onGap: (from) => {
+        this.gaps.push(from)
+        this.handledAtGaps.push(
+          this.received.filter((each) => each.from === from && each.number !== null).at(-1)?.number
+        )
+      },
       onReconnected: () => this.events.emit('reconnected')
     })
   }
@@ -87,6 +94,7 @@ describe('ReplicaBus', () => {
     const received = await b.until(2)
     expect(received.map(({ message }) => message.value)).toEqual([1, 3])
     expect(b.gaps).toEqual([a.bus.id])
+    expect(b.handledAtGaps).toEqual([3])
     a.bus.send(b.bus.id, { type: 'x', value: 4 })
     await b.until(3)
     expect(b.gaps).toHaveLength(1)

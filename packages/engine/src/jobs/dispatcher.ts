@@ -7,7 +7,6 @@ import {
   type Fence,
   type InferencePayload,
   loadWaiting,
-  openPools,
   serverNowMs,
   type WaitingJob
 } from '@skerry/registry'
@@ -20,6 +19,7 @@ import { type CallRef, isTicket } from '../synchronous/call.ts'
 import type { CallRuns } from '../synchronous/call-runs.ts'
 import { entryOf } from './outbox.ts'
 import { PoolWatch } from './pool-watch.ts'
+import { poolsInUse } from './pools-in-use.ts'
 
 const FETCH_LIMIT = 256
 /** Pools that are looked into side by side, before what they gave is placed. */
@@ -97,9 +97,9 @@ export class Dispatcher {
   async start(fence: Fence): Promise<void> {
     this.#stopped = false
     this.#fence = fence
-    const { pool: postgres } = this.#resources.registry
-    this.#placer.noteServerTime(await serverNowMs(postgres))
-    for (const pool of await openPools(postgres)) this.#pools.wake(pool)
+    const { registry } = this.#resources
+    this.#placer.noteServerTime(await serverNowMs(registry.pool))
+    for (const pool of await poolsInUse(registry)) this.#pools.wake(pool)
     // A wake-up can be lost with a connection; the slow poll is the net below it.
     this.#poll = setInterval(() => {
       this.#placer.relax(POLL_MS)

@@ -5,7 +5,6 @@ import {
   findJob,
   graceLeases,
   leaseExpired,
-  openPools,
   type QueuedJob,
   queuedAfter,
   retire,
@@ -19,6 +18,7 @@ import type { Completion } from './completion.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { EarlyEnds } from './early-ends.ts'
 import type { Outbox } from './outbox.ts'
+import { poolsInUse } from './pools-in-use.ts'
 
 const PAGE = 2_000
 /** Younger rows are on their way through the outbox. */
@@ -67,7 +67,7 @@ export class Sweeper {
   async start(unheard: boolean, onReplicasGone: (replicas: string[]) => void): Promise<void> {
     const { registry, queue } = this.#resources
     if (unheard) await graceLeases(registry.pool, INFERENCE_LEASE_MS, CONVERSION_LEASE_MS)
-    for (const pool of await openPools(registry.pool)) await queue.dropUnacknowledged(pool)
+    for (const pool of await poolsInUse(registry)) await queue.dropUnacknowledged(pool)
     await queue.checkServer()
     await this.sweepQueued()
     this.#tasks.every(1_000, () => this.#expire())
@@ -87,7 +87,7 @@ export class Sweeper {
   /** Every queued row of that age that neither BullMQ nor the scheduler's memory holds is added again. */
   async sweepQueued(olderThanMs = 0): Promise<void> {
     const { registry, queue } = this.#resources
-    const pools = await openPools(registry.pool)
+    const pools = await poolsInUse(registry)
     for (const pool of pools) await queue.dropUnacknowledged(pool, FETCHED_WITHIN_MS)
     this.#dispatcher.know(pools)
     let after: string | null = null

@@ -259,6 +259,10 @@ export class Calls {
     if (due.length === 0) return
     const asked = due.map((call) => ({ call, id: call.id, epoch: call.epoch, ...placeOf(call) }))
     const present = await queue.present(asked)
+    const waiting = asked.filter(({ id }) => present.has(id))
+    // The wake-up may have been lost.
+    if (waiting.length > 0)
+      this.#parts.cluster.tell({ type: 'wake', pools: [...new Set(waiting.map(({ pool }) => pool))] })
     const missing = asked.filter(({ id }) => !present.has(id))
     if (missing.length === 0) return
     const keys = missing.map(({ id, epoch }) => jobKey(id, epoch))
