@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import type { Deployment, Job } from '@skerry/contracts'
+import type { Deployment, Job, JobRef } from '@skerry/contracts'
 import type { SimulatedDevice } from '@skerry/testkit'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -154,6 +154,13 @@ describe('synchronous inference, over the Open Inference Protocol', { timeout: 6
       device.options.onAssign = sums
       return { response, assign: assign as SimulatedDevice['assigned'][number] }
     }
+    const answerWith = (job: JobRef, sum: number) =>
+      device.result(job, {
+        frame: { outputs: [{ name: 'y', datatype: 'FP32', shape: [1, 1], bytes: 4 }] },
+        body: [new Uint8Array(new Float32Array([sum]).buffer)]
+      })
+    const giveUp = (job: JobRef, code = 'cancelled') =>
+      device.result(job, { frame: { error: { code, message: 'was told to', retryable: false } } })
     const recordOf = (id: string) =>
       eventually(async () => {
         const found = await stack.call<Job>('GET', `/jobs/${id}`)
@@ -166,12 +173,7 @@ describe('synchronous inference, over the Open Inference Protocol', { timeout: 6
       expect(await refused(response)).toEqual([504, expect.stringContaining('No answer came in 300 ms')])
       expect((await cancelled)[0]).toMatchObject({ jobId: assign.jobId })
       expect((await recordOf(assign.jobId)).state).toBe('expired')
-      device.send({
-        type: 'result',
-        jobId: assign.jobId,
-        epoch: assign.epoch,
-        error: { code: 'cancelled', message: 'was told to', retryable: false }
-      })
+      giveUp(assign)
       expect((await answered(infer([2, 2, 2, 2]))).outputs[0]?.data).toEqual([8])
     })
 
@@ -201,15 +203,8 @@ describe('synchronous inference, over the Open Inference Protocol', { timeout: 6
       const response = infer([5, 0, 0, 0])
       const second = await eventually(async () => tries === 2 && device.assigned.at(-1))
       const { jobId } = second
-      const y = new Uint8Array(new Float32Array([5]).buffer)
-      const outputs = [{ name: 'y', datatype: 'FP32' as const, shape: [1, 1], bytes: 4 }]
-      device.send({
-        type: 'result',
-        jobId,
-        epoch: 1,
-        error: { code: 'agent-failed', message: 'again', retryable: false }
-      })
-      device.send({ type: 'result', jobId, epoch: 2, outputs }, [y])
+      giveUp({ jobId, epoch: 1 }, 'agent-failed')
+      answerWith({ jobId, epoch: 2 }, 5)
       expect((await answered(response)).outputs[0]?.data).toEqual([5])
       device.options.onAssign = sums
       const record = await recordOf(jobId)
@@ -228,9 +223,7 @@ describe('synchronous inference, over the Open Inference Protocol', { timeout: 6
         return answer.status === 429 && answer
       })
       expect(full.headers.get('retry-after')).toBe('1')
-      const y = new Uint8Array(new Float32Array([1]).buffer)
-      const outputs = [{ name: 'y', datatype: 'FP32' as const, shape: [1, 1], bytes: 4 }]
-      device.send({ type: 'result', jobId: assign.jobId, epoch: assign.epoch, outputs }, [y])
+      answerWith(assign, 1)
       const answers = await Promise.all([response, ...waiting].map(answered))
       expect(answers.map((answer) => answer.outputs[0]?.data)).toEqual([[1], [2], [3], [4]])
       expect((await answered(infer([5, 0, 0, 0]))).outputs[0]?.data).toEqual([5])
@@ -252,12 +245,7 @@ describe('synchronous inference, over the Open Inference Protocol', { timeout: 6
       await expect(response).rejects.toThrow()
       expect((await cancelled)[0]).toMatchObject({ jobId: assign.jobId })
       expect((await recordOf(assign.jobId)).state).toBe('cancelled')
-      device.send({
-        type: 'result',
-        jobId: assign.jobId,
-        epoch: assign.epoch,
-        error: { code: 'cancelled', message: 'was told to', retryable: false }
-      })
+      giveUp(assign)
     })
 
     it('puts it into the queue again when the queue lost it', async () => {
@@ -267,9 +255,7 @@ describe('synchronous inference, over the Open Inference Protocol', { timeout: 6
       await eventually(async () => (await redis.zcard('skerry:deployment-sum-all:prioritized')) === 1)
       await redis.flushall()
       redis.disconnect()
-      const y = new Uint8Array(new Float32Array([1]).buffer)
-      const outputs = [{ name: 'y', datatype: 'FP32' as const, shape: [1, 1], bytes: 4 }]
-      device.send({ type: 'result', jobId: assign.jobId, epoch: assign.epoch, outputs }, [y])
+      answerWith(assign, 1)
       expect((await answered(response)).outputs[0]?.data).toEqual([1])
       const answers = await Promise.all(waiting.map(answered))
       expect(answers.map((answer) => answer.outputs[0]?.data)).toEqual([[2], [3]])
@@ -282,12 +268,7 @@ describe('synchronous inference, over the Open Inference Protocol', { timeout: 6
       const waiting = infer([1, 1, 1, 1], {}, '/v2/models/brief/infer')
       await stack.must('DELETE', '/deployments/brief-all')
       expect(await refused(waiting)).toEqual([409, expect.stringContaining('No deployment serves brief')])
-      const { jobId, epoch } = device.assigned.at(-1) as SimulatedDevice['assigned'][number]
-      const y = new Uint8Array(new Float32Array([4]).buffer)
-      device.send(
-        { type: 'result', jobId, epoch, outputs: [{ name: 'y', datatype: 'FP32', shape: [1, 1], bytes: 4 }] },
-        [y]
-      )
+      answerWith(device.assigned.at(-1) as SimulatedDevice['assigned'][number], 4)
       expect((await answered(first)).outputs[0]?.data).toEqual([4])
     })
 

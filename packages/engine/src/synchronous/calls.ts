@@ -45,7 +45,7 @@ export type CallsParts = {
  * Synchronous inference, at the replica that the caller waits at. A call takes the pools and the scheduler that jobs take,
  * with no row written first:
  *
- *   asked --ticket and tensors to Valkey--> in its pool, with the scheduler, or on a device --result--> answered
+ *   asked --ticket to BullMQ, tensors to Valkey where another replica schedules--> in its pool, with the scheduler, or on a device --result--> answered
  *     ^                                        | the device left, gave it back, or nobody has it any more
  *     '------------- next epoch ---------------'
  *
@@ -78,10 +78,6 @@ export class Calls {
     await this.#parts.accounts.stop()
   }
 
-  get size(): number {
-    return this.#pending.size
-  }
-
   /** A call that came in here and has not ended. */
   pending(id: string): { body: Uint8Array; deadlineAtMs: number } | undefined {
     return this.#pending.get(id)
@@ -94,14 +90,14 @@ export class Calls {
    */
   async infer(request: CallRequest, signal?: AbortSignal): Promise<CallAnswer> {
     const createdAtMs = this.#resources.nowMs()
-    const { model, version, inputs, timeoutMs, priority = 0 } = request
+    const { model, version, inputs, timeoutMs } = request
     const serving = await this.#parts.serving.of(model, version)
     checkInputs(inputs, serving.inputs)
     const job = {
       id: newId(),
       kind: 'inference',
       pool: deploymentPool(serving.deployment),
-      priority,
+      priority: 0,
       model,
       version: serving.version,
       deployment: serving.deployment,
@@ -117,7 +113,7 @@ export class Calls {
     const { tensors, inline } = await this.#inputs.store(inputs, MAX_FRAME_BYTES)
     const body = inline ?? new Uint8Array()
     this.#makeRoom(body.byteLength)
-    const { pool, kind, deployment, selector, terms } = job
+    const { pool, priority, kind, deployment, selector, terms } = job
     return new Promise((resolve, reject) => {
       const call: PendingCall = {
         id: job.id,
@@ -136,7 +132,8 @@ export class Calls {
         sentAtMs: createdAtMs,
         attempts: [],
         runtimeKills: 0,
-        timer: setTimeout(() => void this.#late(call), timeoutMs),
+        // What was asked before this took some of the time.
+        timer: setTimeout(() => void this.#late(call), createdAtMs + timeoutMs - this.#resources.nowMs()),
         resolve,
         reject
       }
@@ -196,7 +193,7 @@ export class Calls {
     }
     try {
       const outputs = await outputsOf(this.#resources, result.frame, body)
-      if (!this.#end(call, 'succeeded', null)) return
+      if (!this.#end(call, 'succeeded', null, result.call.epoch)) return
       const { queueMs, dispatchMs, transportMs, inferenceMs } = this.#resources.metrics
       queueMs.observe({ kind: 'inference' }, attempt.timings.queueMs)
       dispatchMs.observe({ kind: 'inference' }, attempt.timings.dispatchMs)
@@ -257,7 +254,7 @@ export class Calls {
     const { queue, nowMs } = this.#resources
     const due = [...this.#pending.values()].filter((call) => nowMs() - call.sentAtMs >= ASKED_AFTER_MS)
     if (due.length === 0) return
-    const asked = due.map((call) => ({ call, id: call.id, epoch: call.epoch, ...placeOf(call) }))
+    const asked = due.map((call) => ({ id: call.id, epoch: call.epoch, ...placeOf(call) }))
     const present = await queue.present(asked)
     const waiting = asked.filter(({ id }) => present.has(id))
     // The wake-up may have been lost.
@@ -301,14 +298,19 @@ export class Calls {
     if (this.#end(call, state, { code: error.code, message: error.message })) call.reject(error)
   }
 
-  /** Once: false when it had ended. */
-  #end(call: PendingCall, state: Exclude<JobState, 'queued' | 'running'>, error: JobError | null): boolean {
+  /** Once: false when it had ended. `doneEpoch`: the life that was answered, of which nothing is left to stop. */
+  #end(
+    call: PendingCall,
+    state: Exclude<JobState, 'queued' | 'running'>,
+    error: JobError | null,
+    doneEpoch?: number
+  ): boolean {
     if (!this.#pending.delete(call.id)) return false
     this.#bytes -= call.body.byteLength
     clearTimeout(call.timer)
     const { nowMs, metrics } = this.#resources
     this.#drop(call)
-    if (state !== 'succeeded') this.#parts.cluster.tell({ type: 'call-ended', id: call.id, epoch: call.epoch })
+    if (call.epoch !== doneEpoch) this.#parts.cluster.tell({ type: 'call-ended', id: call.id, epoch: call.epoch })
     metrics.jobs.inc({ kind: 'inference', state })
     this.#parts.accounts.add(recordOf(call, state, error, nowMs()))
     this.#parts.ended({ id: call.id, kind: 'inference', state })

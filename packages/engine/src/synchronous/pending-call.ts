@@ -18,7 +18,6 @@ export type CallRequest = {
   inputs: GivenTensor[]
   /** From its receipt to its answer. */
   timeoutMs: number
-  priority?: number | undefined
 }
 /** `bytes` are little-endian, in row-major order. */
 export type CallOutput = { name: string; datatype: Datatype; shape: readonly number[]; bytes: Uint8Array }
