@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import type { Deployment, Job, Problem, Variant } from '@skerry/contracts'
-import type { SimulatedDevice } from '@skerry/testkit'
+import { rowsOf, type SimulatedDevice } from '@skerry/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { deploy, simulatedModel, summingDevice } from './simulated-model.ts'
 import { eventually, Stack } from './stack.ts'
@@ -64,6 +64,41 @@ describe('placements and sources, on a control plane with simulated devices', ()
     expect(await metrics.text()).toContain('skerry_jobs_total{kind="benchmark",state="failed"} 1')
     await device.close()
     await probe.close()
+  })
+
+  it('knows of a failed benchmark by its row, not by having been told, until a day has passed', async () => {
+    await simulatedModel(stack, 'untold', [
+      { recipe: 'float32', accuracy: 0.9 },
+      { recipe: 'full_int8', accuracy: 0.9 }
+    ])
+    const bad = (await variants('untold')).find((variant) => variant.variant === 'full_int8')?.sha256
+    const devices = { now: await summingDevice(stack, 'now'), past: await summingDevice(stack, 'past') }
+    for (const [device, ago] of [
+      [devices.now, '1 hour'],
+      [devices.past, '25 hours']
+    ] as const)
+      await rowsOf(
+        stack.config.databaseUrl,
+        `INSERT INTO jobs (id, kind, state, pool, payload, target_device_id, max_attempts, error, expires_at, ended_at)
+         VALUES ($1, 'benchmark', 'failed', 'p', $2, $3, 1, $4, now(), now() - $5::interval)`,
+        [
+          randomUUID().replace(/^.{8}/, '00000000'),
+          { kind: 'benchmark', artifact: bad, runtime: 'litert' },
+          device.deviceId,
+          { code: 'model-refused', message: 'golden inputs differ' },
+          ago
+        ]
+      )
+    const deployment = await deploy(stack, 'untold', 2)
+    expect(placementOn(deployment, devices.now)?.passedOver?.[0]?.reason).toContain('golden inputs differ')
+    expect(placementOn(deployment, devices.past)?.passedOver ?? []).toEqual([])
+    const timed = async (device: SimulatedDevice) =>
+      (await stack.must<{ items: Job[] }>('GET', `/jobs?kind=benchmark&device=${device.deviceId}`)).items.filter(
+        ({ model }) => model === 'untold'
+      )
+    expect(await timed(devices.now)).toEqual([])
+    expect(await timed(devices.past)).toHaveLength(2)
+    for (const device of Object.values(devices)) await device.close()
   })
 
   it('keeps a blob that was stored before, when the same bytes are refused as a source', async () => {

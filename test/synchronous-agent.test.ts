@@ -20,6 +20,12 @@ describe('synchronous inference on a real agent', () => {
     }
   ]
 
+  async function metric(name: string): Promise<number> {
+    const response = await fetch(`${stack.url}/metrics`, { headers: { authorization: `Bearer ${stack.key}` } })
+    const line = (await response.text()).split('\n').find((each) => each.startsWith(`${name} `))
+    return Number(line?.slice(name.length))
+  }
+
   async function call(seed: number): Promise<{ status: number; outputs: { name: string; data: number[] }[] }> {
     const response = await fetch(`${stack.url}/v2/models/faces/infer`, {
       method: 'POST',
@@ -66,8 +72,15 @@ describe('synchronous inference on a real agent', () => {
 
   it('answers every call although the only agent is killed in the middle of them and comes again', async () => {
     const before = await call(1)
+    const ended = () => metric('skerry_jobs_total{kind="inference",state="succeeded"}')
+    const waiting = () => metric('skerry_calls_waiting')
+    const earlier = await ended()
     const asking = Promise.all(Array.from({ length: 20 }, () => call(1)))
-    await eventually(async () => (await stack.must<{ items: Job[] }>('GET', '/jobs')).items.length > 4)
+    // Held, so that all calls come before it is gone: a later one would be refused at once, and rightly.
+    await eventually(async () => (await waiting()) > 0)
+    process.kill(agent.pid, 'SIGSTOP')
+    await eventually(async () => (await waiting()) + (await ended()) - earlier === 20)
+    expect(await waiting()).toBeGreaterThan(0)
     await agent.kill('SIGKILL')
     join()
     for (const answer of await asking) expect(answer).toEqual(before)

@@ -16,7 +16,7 @@ import { Sessions } from './devices/sessions.ts'
 import { Upkeep } from './devices/upkeep.ts'
 import { Backpressure } from './jobs/backpressure.ts'
 import { Completion } from './jobs/completion.ts'
-import { Dispatcher, type WorkPayload } from './jobs/dispatcher.ts'
+import { Dispatcher } from './jobs/dispatcher.ts'
 import { EarlyEnds } from './jobs/early-ends.ts'
 import { Outbox } from './jobs/outbox.ts'
 import { deploymentPool } from './jobs/pools.ts'
@@ -286,21 +286,14 @@ export class Engine {
     this.cluster.ended(id)
     if (kind === 'conversion' && state === 'succeeded') this.#reconcile()
     if (kind !== 'benchmark') return
-    void this.#afterBenchmark(id, state).catch((error) =>
+    void this.#afterBenchmark(id).catch((error) =>
       this.resources.log.error({ err: error, job: id }, 'a benchmark could not be followed up')
     )
   }
 
-  async #afterBenchmark(id: string, state: string): Promise<void> {
+  async #afterBenchmark(id: string): Promise<void> {
     const row = await findJob(this.resources.registry.pool, id)
-    if (row === null || row.target_device_id === null) return
-    const deviceId = row.target_device_id
-    const { artifact, runtime } = row.payload as Extract<WorkPayload, { kind: 'benchmark' }>
-    if (state === 'failed' && row.error?.code !== 'deployment-deleted') {
-      const reason = row.error?.message ?? 'unknown'
-      this.cluster.tell({ type: 'benchmark-failed', deviceId, artifact, runtime, reason })
-    }
-    this.#reconcileDevice(deviceId)
+    if (row !== null && row.target_device_id !== null) this.#reconcileDevice(row.target_device_id)
   }
 
   #reconcileDevice(deviceId: string): void {
@@ -315,6 +308,7 @@ export class Engine {
     const { metrics, registry } = this.resources
     metrics.websocketSessions.set(this.#connections.size)
     metrics.schedulerTerm.set(this.cluster.term)
+    metrics.callsWaiting.set(this.calls.waiting)
     metrics.devices.reset()
     for (const [state, count] of await registry.devices.countByState()) metrics.devices.set({ state }, count)
     metrics.jobsQueued.reset()

@@ -19,6 +19,8 @@ export type Metrics = {
   staleResultsDropped: Counter
   /** Queued jobs that the sweep had to add to the queue again. */
   sweepReadds: Counter
+  /** Synchronous inferences that somebody waits for at this replica. */
+  callsWaiting: Gauge
   /** Of synchronous inferences, whose records could not be written for too long. */
   callRecordsDropped: Counter
   /** Synchronous inferences that were tried again, on another device or because they were lost. */
@@ -62,6 +64,7 @@ export function createMetrics(): Metrics {
     ),
     staleResultsDropped: counter('stale_results_dropped_total', 'Results of an older epoch or of an unknown job'),
     sweepReadds: counter('sweep_readds_total', 'Queued jobs that the sweep added to the queue again'),
+    callsWaiting: gauge('calls_waiting', 'Synchronous inferences that somebody waits for at this replica'),
     callRecordsDropped: counter('call_records_dropped_total', 'Records of synchronous inferences that were not kept'),
     callsRepeated: counter('calls_repeated_total', 'Synchronous inferences that were tried again'),
     queueMs: duration('job_queue_ms', 'Submission to claim, in milliseconds', 'kind'),

@@ -156,9 +156,6 @@ export class ActiveScheduler {
         for (const device of message.devices) fleet.setReady(device, message.deployment, null)
         void reconciler.sendDesired(message.devices).catch(this.#failed)
         return
-      case 'benchmark-failed':
-        reconciler.benchmarkFailed(message.deviceId, message.artifact, message.runtime, message.reason)
-        return
       case 'ended-early':
         sweeper.endedEarly(message.jobs)
         return

@@ -41,7 +41,6 @@ export type ToScheduler =
   /** What decides what these devices should serve has changed: their labels, or what was measured on them. */
   | { type: 'reconcile-devices'; devices: string[] }
   | { type: 'deployment-deleted'; deployment: string; devices: string[] }
-  | { type: 'benchmark-failed'; deviceId: string; artifact: string; runtime: string; reason: string }
   | { type: 'ended-early'; jobs: EndedEarly[] }
   /** Nobody waits for its answer any more. */
   | ({ type: 'call-ended' } & CallRef)

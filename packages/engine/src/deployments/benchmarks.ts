@@ -1,5 +1,5 @@
 import { DEFAULT_TTL_MS, SkerryError, type Variant } from '@skerry/contracts'
-import { type DeploymentTerms, openBenchmarks, type Submitted } from '@skerry/registry'
+import { type BenchmarkJob, benchmarkJobs, type DeploymentTerms, type Submitted } from '@skerry/registry'
 import type { VariantCandidate } from '@skerry/scheduler'
 import { devicePool } from '../jobs/pools.ts'
 import type { Submission } from '../jobs/submission.ts'
@@ -18,24 +18,23 @@ export class Benchmarks {
     this.#submission = submission
   }
 
+  /** Postgres says it, not a message: a decision just after a failure has to know of it. */
+  async timingsOn(deviceIds: readonly string[]): Promise<Timings> {
+    return new Timings(await benchmarkJobs(this.#resources.registry.pool, deviceIds))
+  }
+
   /** Times those of the candidates on each device that are not being timed there already. */
   async request(
     deployment: DeploymentTerms,
     variants: readonly Variant[],
-    wanted: readonly { deviceId: string; candidates: VariantCandidate[] }[]
+    wanted: readonly { deviceId: string; candidates: VariantCandidate[] }[],
+    timings: Timings
   ): Promise<void> {
-    if (wanted.length === 0) return
-    const open = await openBenchmarks(
-      this.#resources.registry.pool,
-      wanted.map(({ deviceId }) => deviceId)
-    )
-    const keyOf = (deviceId: string, artifact: string, runtime: string) => `${deviceId} ${artifact} ${runtime}`
-    const known = new Set(open.map(({ deviceId, artifact, runtime }) => keyOf(deviceId, artifact, runtime)))
     const inserts: Promise<Submitted>[] = []
     for (const { deviceId, candidates } of wanted)
       for (const { variant, artifact, runtime } of candidates) {
         const found = variants.find((each) => each.variant === variant)
-        if (found !== undefined && !known.has(keyOf(deviceId, artifact, runtime.name)))
+        if (found !== undefined && timings.begin(deviceId, artifact, runtime.name))
           inserts.push(this.#insert(deployment, deviceId, found, runtime.name))
       }
     await Promise.all(inserts)
@@ -75,3 +74,32 @@ export class Benchmarks {
     })
   }
 }
+
+/** What is being timed on some devices, and what failed when it was. */
+export class Timings {
+  readonly #underWay = new Set<string>()
+  readonly #failures = new Map<string, string>()
+
+  constructor(jobs: readonly BenchmarkJob[]) {
+    for (const { deviceId, artifact, runtime, failure } of jobs) {
+      const key = timingKey(deviceId, artifact, runtime)
+      if (failure === null) this.#underWay.add(key)
+      else this.#failures.set(key, `its benchmark on this device failed: ${failure}`)
+    }
+  }
+
+  /** Why it is no candidate there. */
+  failure(deviceId: string, artifact: string, runtime: string): string | undefined {
+    return this.#failures.get(timingKey(deviceId, artifact, runtime))
+  }
+
+  /** False when it is being timed there already. */
+  begin(deviceId: string, artifact: string, runtime: string): boolean {
+    const key = timingKey(deviceId, artifact, runtime)
+    if (this.#underWay.has(key)) return false
+    this.#underWay.add(key)
+    return true
+  }
+}
+
+const timingKey = (deviceId: string, artifact: string, runtime: string): string => `${deviceId} ${artifact} ${runtime}`

@@ -1,7 +1,7 @@
 import type { Variant } from '@skerry/contracts'
 import type { DeploymentTerms, DeviceRecord, MeasuredPair, PlacementWrite } from '@skerry/registry'
 import { chooseVariant, type OperatorSupport, type VariantCandidate, type VariantChoice } from '@skerry/scheduler'
-import type { Benchmarks } from './benchmarks.ts'
+import type { Benchmarks, Timings } from './benchmarks.ts'
 import type { RequirementPlacement } from './requirement-placement.ts'
 
 /** The newest medians of some artifacts on some devices. */
@@ -23,28 +23,23 @@ export class Measured {
 export class PlacementChoices {
   readonly #benchmarks: Benchmarks
   readonly #support: OperatorSupport
-  /** Benchmarks that failed since this term began: those candidates are out. */
-  readonly #failures = new Map<string, string>()
 
   constructor(benchmarks: Benchmarks, support: OperatorSupport) {
     this.#benchmarks = benchmarks
     this.#support = support
   }
 
-  benchmarkFailed(deviceId: string, artifact: string, runtime: string, reason: string): void {
-    this.#failures.set(pairKey(deviceId, artifact, runtime), `its benchmark on this device failed: ${reason}`)
-  }
-
-  /** One decision for each of the devices. */
+  /** One decision for each of the devices. A candidate whose benchmark failed there is out, by `timings`. */
   async of(
     deployment: DeploymentTerms,
     variants: readonly Variant[],
     devices: readonly DeviceRecord[],
+    timings: Timings,
     by: { required: RequirementPlacement } | { measured: Measured }
   ): Promise<PlacementWrite[]> {
     const wanted: { deviceId: string; candidates: VariantCandidate[] }[] = []
     const writes = devices.map((device) => {
-      const failure = (artifact: string, runtime: string) => this.#failures.get(pairKey(device.id, artifact, runtime))
+      const failure = (artifact: string, runtime: string) => timings.failure(device.id, artifact, runtime)
       const choice =
         'required' in by
           ? by.required.choose(device.id, failure)
@@ -52,7 +47,7 @@ export class PlacementChoices {
       if (choice.kind === 'measure') wanted.push({ deviceId: device.id, candidates: choice.candidates })
       return writeOf(deployment.name, device, choice, 'required' in by)
     })
-    await this.#benchmarks.request(deployment, variants, wanted)
+    await this.#benchmarks.request(deployment, variants, wanted, timings)
     return writes
   }
 

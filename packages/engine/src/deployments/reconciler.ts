@@ -6,7 +6,7 @@ import type { Fleet } from '../devices/fleet.ts'
 import { Paced } from '../paced.ts'
 import type { EngineResources } from '../resources.ts'
 import { takeFirst } from '../take-first.ts'
-import type { Benchmarks } from './benchmarks.ts'
+import type { Benchmarks, Timings } from './benchmarks.ts'
 import { desiredFor } from './desired.ts'
 import { Measured, PlacementChoices } from './placement-choices.ts'
 import { asksMore, RequirementPlacement } from './requirement-placement.ts'
@@ -21,7 +21,7 @@ const RETRY_MS = 1_000
 
 type Placed = ReadonlyMap<string, ReadonlyMap<string, KnownPlacement>>
 /** Devices of one turn with what is known of them. */
-type Turn = { records: DeviceRecord[]; placed: Placed }
+type Turn = { records: DeviceRecord[]; placed: Placed; timings: Timings }
 
 /**
  * Brings each deployment's placements to what its variants, its devices and their measurements say now.
@@ -37,6 +37,7 @@ export class DeploymentReconciler {
   readonly #resources: EngineResources
   readonly #fleet: Fleet
   readonly #support: OperatorSupport
+  readonly #benchmarks: Benchmarks
   readonly #choices: PlacementChoices
   /** When what a device should load was last read to be sent, the longest ago first. */
   readonly #desiredAtMs = new Map<string, number>()
@@ -55,6 +56,7 @@ export class DeploymentReconciler {
     this.#resources = resources
     this.#fleet = parts.fleet
     this.#support = parts.support
+    this.#benchmarks = parts.benchmarks
     this.#choices = new PlacementChoices(parts.benchmarks, parts.support)
     this.#passes = new Paced((due) => this.#inLane(() => this.#pass(new Set(due))), resources.nowMs)
     this.#phases = new Paced((due) => this.#updatePhases(due), resources.nowMs)
@@ -156,10 +158,10 @@ export class DeploymentReconciler {
       const variants = await registry.models.variants(deployment.model, deployment.version)
       const options = { nowMs: nowMs(), support: this.#support }
       const required = await RequirementPlacement.read(registry, deployment, variants, options)
-      await this.#overAll(async ({ records, placed }) => {
+      await this.#overAll(async (turn) => {
         // One that came after that was read follows by itself.
-        const known = records.filter((device) => !takes(deployment, device) || required.knows(device.id))
-        await this.#sendDesired(await this.#place(deployment, variants, { records: known, placed }, { required }))
+        const known = turn.records.filter((device) => !takes(deployment, device) || required.knows(device.id))
+        await this.#sendDesired(await this.#place(deployment, variants, { ...turn, records: known }, { required }))
       })
     }
     for (const { name } of deployments) this.#phases.add(name)
@@ -176,8 +178,12 @@ export class DeploymentReconciler {
   }
 
   async #turnOf(records: DeviceRecord[]): Promise<Turn> {
-    const placements = await this.#resources.registry.placements.of(records.map(({ id }) => id))
-    return { records, placed: byDevice(placements) }
+    const ids = records.map(({ id }) => id)
+    const [placements, timings] = await Promise.all([
+      this.#resources.registry.placements.of(ids),
+      this.#benchmarks.timingsOn(ids)
+    ])
+    return { records, placed: byDevice(placements), timings }
   }
 
   /** Deployments that ask no more than that a variant runs. */
@@ -202,14 +208,14 @@ export class DeploymentReconciler {
   async #place(
     deployment: DeploymentTerms,
     variants: readonly Variant[],
-    { records, placed }: Turn,
+    { records, placed, timings }: Turn,
     by: { required: RequirementPlacement } | { measured: Measured }
   ): Promise<Set<string>> {
     const { placements } = this.#resources.registry
     const placementOf = (device: DeviceRecord) => placed.get(device.id)?.get(deployment.name)
     const gone = records.filter((device) => placementOf(device) !== undefined && !takes(deployment, device))
     const eligible = records.filter((device) => takes(deployment, device))
-    const writes = (await this.#choices.of(deployment, variants, eligible, by)).filter(
+    const writes = (await this.#choices.of(deployment, variants, eligible, timings, by)).filter(
       (write) => !isPlacedSo(placed.get(write.deviceId)?.get(deployment.name), write)
     )
     await placements.remove(
@@ -220,11 +226,6 @@ export class DeploymentReconciler {
     const moved = new Set([...gone.map(({ id }) => id), ...writes.map(({ deviceId }) => deviceId)])
     for (const id of moved) this.#fleet.setReady(id, deployment.name, null)
     return moved
-  }
-
-  /** A benchmark ended without a figure: its variant is not a candidate on that device any more. */
-  benchmarkFailed(deviceId: string, artifact: string, runtime: string, reason: string): void {
-    this.#choices.benchmarkFailed(deviceId, artifact, runtime, reason)
   }
 
   /** Tells those of the devices that are connected what they should hold. */

@@ -29,7 +29,7 @@ const POLL_MS = 2_000
 const LEAST_LOOK_MS = 1
 
 /** The terms of a conversion or benchmark, as they are stored in a job's payload. */
-export type WorkPayload = Extract<ControlFrame, { type: 'assign' }>['work']
+type WorkPayload = Extract<ControlFrame, { type: 'assign' }>['work']
 
 export type DispatcherParts = {
   fleet: Fleet

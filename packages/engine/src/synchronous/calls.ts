@@ -78,6 +78,11 @@ export class Calls {
     await this.#parts.accounts.stop()
   }
 
+  /** How many came in here and have not ended. */
+  get waiting(): number {
+    return this.#pending.size
+  }
+
   /** A call that came in here and has not ended. */
   pending(id: string): { body: Uint8Array; deadlineAtMs: number } | undefined {
     return this.#pending.get(id)
