@@ -112,7 +112,7 @@ describe('Placer', () => {
     expect(placer.outlook(next, 1_000)).toBe('unknown')
     one.ready.set('e', { artifact: 'b', variant: 'float32', runtime: 'litert' })
     placer.upsert(one)
-    placer.seed('one', 'e', 5)
+    placer.seed('one', 'e', { p50Ms: 5, runs: 50 })
     expect(placer.outlook(next, 1_000)).toMatchObject([{ logMs: expect.closeTo(Math.log(5), 1) }])
   })
 
@@ -133,14 +133,14 @@ describe('Placer', () => {
     }
     placer.outlook(jobOf('x'), 100)
     expect(placer.takeMeasurementWishes()).toEqual([])
-    placer.seed('one', 'd', 20)
+    placer.seed('one', 'd', { p50Ms: 20, runs: 50 })
     expect(logMs()).toBeCloseTo(Math.log(400), 1)
     clock.nowMs = 3_600_000
     placer.outlook(jobOf('x'), 10_000)
     expect(placer.takeMeasurementWishes()).toEqual([])
     placer.outlook(jobOf('x'), 100)
     expect(placer.takeMeasurementWishes()).toEqual([{ deviceId: 'one', deployment: 'd', variant: 'float32' }])
-    placer.seed('one', 'd', 20)
+    placer.seed('one', 'd', { p50Ms: 20, runs: 50 })
     expect(logMs()).toBeCloseTo(Math.log(20), 1)
   })
 })

@@ -12,7 +12,7 @@ export type LatencySeries = {
   histogram: unknown
 }
 
-export type MeasuredPair = { deviceId: string; runtime: string; artifact: string; p50Ms: number }
+export type MeasuredPair = { deviceId: string; runtime: string; artifact: string; p50Ms: number; runs: number }
 
 /** What devices were measured to do: benchmarks, and latency histograms by minute. */
 export class MeasurementRegistry {
@@ -30,11 +30,11 @@ export class MeasurementRegistry {
     })
   }
 
-  /** The newest p50 of each of these artifacts on each of these devices, by runtime. */
+  /** The newest p50, with how many runs it is of, of each of these artifacts on each of these devices, by runtime. */
   async measuredP50(deviceIds: readonly string[], artifacts: readonly string[]): Promise<MeasuredPair[]> {
     if (deviceIds.length === 0 || artifacts.length === 0) return []
     const { rows } = await this.#db.pool.query<MeasuredPair>(
-      `SELECT DISTINCT ON (artifact, device_id, runtime) device_id AS "deviceId", runtime, artifact, p50_ms AS "p50Ms"
+      `SELECT DISTINCT ON (artifact, device_id, runtime) device_id AS "deviceId", runtime, artifact, p50_ms AS "p50Ms", runs
        FROM benchmarks WHERE device_id = ANY($1::uuid[]) AND artifact = ANY($2)
        ORDER BY artifact, device_id, runtime, created_at DESC`,
       [deviceIds, artifacts]

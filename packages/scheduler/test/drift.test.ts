@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ActiveScheduler, LatencyModel, type PendingWork } from '../src/index.ts'
+import { ActiveScheduler, admit, LatencyModel, type PendingWork } from '../src/index.ts'
 
 /** Lognormal noise of sigma 0.15 with one run in a hundred five times as long, from a fixed seed. */
 function noiseOf(seed: number): () => number {
@@ -140,5 +140,20 @@ describe('predictions of pairs that ran', () => {
     model.seed(0, 0, 10)
     for (let i = 0; i < 2; i++) model.observe(0, 0, 14)
     expect(model.expectedMs(0, 0)).toBeLessThan(12.5)
+  })
+  it('promise nothing that no device of the kind can keep any more, and what one of them can', () => {
+    const latency = new LatencyModel()
+    const scheduler = new ActiveScheduler(latency)
+    for (const device of [0, 1, 2]) {
+      latency.addDevice(device, 0)
+      latency.seed(device, 0, 10)
+      scheduler.addDevice(device, 0, 1)
+    }
+    const demand = { key: 'all', artifact: 0, admits: () => true }
+    const verdict = () => admit(scheduler.outlook({ demand, priority: 0, deadlineMs: 30 }, 0), 30, 'strict').kind
+    for (const device of [0, 1]) for (let i = 0; i < 20; i++) latency.observe(device, 0, 50)
+    expect(verdict()).toBe('admitted')
+    for (let i = 0; i < 20; i++) latency.observe(2, 0, 50)
+    expect(verdict()).toBe('refused')
   })
 })

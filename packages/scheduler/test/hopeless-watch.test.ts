@@ -68,7 +68,7 @@ describe('what is hopeless', () => {
     const demand = { key: 'all', artifact: 0, admits: () => true }
     scheduler.offer({ id: 'job', order: 0, demand, priority: 0, deadlineMs: 1_000, submittedAtMs: 0 })
     expect(scheduler.takeHopeless(0)).toEqual([])
-    for (let i = 0; i < 50; i++) latency.observe(0, 0, 900)
+    for (let i = 0; i < 50; i++) latency.seed(0, 0, 900)
     let foundMs = 0
     while (scheduler.takeHopeless(foundMs).length === 0) foundMs += 1
     expect(foundMs).toBeLessThan(1_000 - 10)

@@ -57,6 +57,20 @@ describe('latency profiles', () => {
     expect(unseen.logSd).toBeGreaterThan(model.predict(1, 1).logSd * 0.9)
   })
 
+  it('take a benchmark for as much as it has runs', () => {
+    const [once, often] = [modelOf([0]), modelOf([0])]
+    once.seed(0, 0, 10, 1)
+    often.seed(0, 0, 10, 50)
+    for (const model of [once, often]) model.observe(0, 0, 13)
+    expect(once.predict(0, 0).logSd).toBeGreaterThan(often.predict(0, 0).logSd)
+    expect(once.expectedMs(0, 0)).toBeGreaterThan(11)
+    expect(often.expectedMs(0, 0)).toBeLessThan(10.5)
+    // Of one run nobody knows whether it was an outlier.
+    once.seed(0, 1, 50, 1)
+    once.observe(0, 1, 10)
+    expect(once.expectedMs(0, 1)).toBeLessThan(13)
+  })
+
   it('predict the parts of a cold start apart', () => {
     const cold = new ColdStartModel()
     const before = cold.predict(0, 1_000_000, 10)

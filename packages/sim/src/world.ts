@@ -1,6 +1,7 @@
 import { type ColdStart, LatencyModel, MinHeap } from '@skerry/scheduler'
 import { type ColdOptions, ColdStarts } from './cold-starts.ts'
 import { NOISE_SIGMA, runNoise } from './noise.ts'
+import { quantile } from './quantile.ts'
 import { type Random, seededRandom } from './random.ts'
 import type { Workload } from './workload.ts'
 
@@ -58,7 +59,9 @@ const FINISH = 1
 const DOWN = 2
 const UP = 3
 const WAKE = 4
-const BENCHMARK_RUNS = 9
+/** As an agent times what is deployed on it: so many runs, or as many as begin within the time. */
+const BENCHMARK_RUNS = 50
+const BENCHMARK_MS = 800
 /** Of the runs, every seventh tells how far the prediction was off: enough, and a million requests stay cheap. */
 const ERRORS_EVERY = 7
 type Event = { ms: number; order: number; kind: number; a: number; b: number }
@@ -91,14 +94,24 @@ export function simulate(
   const add = (ms: number, kind: number, a: number, b: number) => events.push({ ms, order: order++, kind, a, b })
   const truth = (device: number, m: number) => table.ms[m * kinds + (kindOf[device] as number)] as number
   const noise = (request: number, device: number) => runNoise(options.noise, options.seed, request, device)
-  // The one benchmark at deployment: on a device of each kind, the median of some runs of each model that it holds.
+  // The one benchmark at deployment: on a device of each kind, the median of its runs of each model that it holds.
   workload.devicesByKind.forEach((devices, kind) => {
     table.models.forEach((_, m) => {
       const device = devices[m % devices.length]
       const ms = table.ms[m * kinds + kind] as number
       if (device === undefined || !(ms > 0)) return
-      const times = Array.from({ length: BENCHMARK_RUNS }, (__, i) => noise(-2 - m * BENCHMARK_RUNS - i, device))
-      latency.seed(device, m, ms * (times.sort((a, b) => a - b)[BENCHMARK_RUNS >> 1] as number))
+      const times: number[] = []
+      for (let spentMs = 0; times.length < BENCHMARK_RUNS && spentMs < BENCHMARK_MS; spentMs += times.at(-1) ?? 0)
+        times.push(ms * noise(-2 - m * BENCHMARK_RUNS - times.length, device))
+      latency.seed(
+        device,
+        m,
+        quantile(
+          times.sort((a, b) => a - b),
+          0.5
+        ),
+        times.length
+      )
     })
   })
   const endMs = arrivalMs[requests - 1] ?? 0

@@ -31,8 +31,8 @@ export type ToScheduler =
   | { type: 'released'; session: number; release: Release }
   | ({ type: 'health'; health: DeviceHealth } & OfSession)
   | ({ type: 'facts'; slots: Slots; facts: DeviceFacts; changed?: boolean } & OfSession)
-  /** A benchmark's median there. */
-  | ({ type: 'measured'; artifact: string; runtime: string; p50Ms: number } & OfSession)
+  /** A benchmark's median there, and of how many runs it is. */
+  | ({ type: 'measured'; artifact: string; runtime: string; p50Ms: number; runs: number } & OfSession)
   | ({ type: 'placement'; deployment: string; served: ServedArtifact | null } & OfSession)
   /** All connections of a replica, in parts; `heard`: up to which of the scheduler's messages they are the outcome. */
   | { type: 'announcement'; term: number; heard: number; connections: ConnectionState[]; last: boolean }

@@ -179,8 +179,8 @@ export class Sessions {
     const { deviceId, session, link } = current
     if ((await models.servedVariant('', benchmark.artifact)) !== null) {
       await measurements.storeBenchmark(deviceId, benchmark, id)
-      const { artifact, runtime, p50Ms } = benchmark
-      this.#cluster.tell({ type: 'measured', deviceId, session, artifact, runtime, p50Ms })
+      const { artifact, runtime, p50Ms, runs } = benchmark
+      this.#cluster.tell({ type: 'measured', deviceId, session, artifact, runtime, p50Ms, runs })
     }
     link.send({ type: 'benchmark-ack', id })
   }
@@ -200,8 +200,8 @@ export class Sessions {
     if (sentAtMs !== undefined) release.roundTripMs = arrivedAtMs - sentAtMs
     this.#cluster.tell({ type: 'released', session, release })
     if (outcome === 'succeeded' && frame.benchmark !== undefined) {
-      const { artifact, runtime, p50Ms } = frame.benchmark
-      this.#cluster.tell({ type: 'measured', deviceId, session, artifact, runtime, p50Ms })
+      const { artifact, runtime, p50Ms, runs } = frame.benchmark
+      this.#cluster.tell({ type: 'measured', deviceId, session, artifact, runtime, p50Ms, runs })
     }
     current.link.send({ type: 'ack', jobId: frame.jobId, epoch: frame.epoch, status })
   }

@@ -51,11 +51,11 @@ export class Forecast {
   }
 
   /** A benchmark's median, where nothing better is known, or what is known is in doubt. */
-  seed(device: number, column: number, p50Ms: number): void {
+  seed(device: number, column: number, p50Ms: number, runs: number): void {
     const isDoubted = this.model.doubts.has(this.model.kindOf(device), column)
     if (!isDoubted && this.#pairs.get(device, column) !== null) return
     this.#measured.add(column)
-    this.model.seed(device, column, p50Ms)
+    this.model.seed(device, column, p50Ms, runs)
   }
 
   observe(device: number, column: number, latencyMs: number): void {

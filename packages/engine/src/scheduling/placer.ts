@@ -248,11 +248,12 @@ export class Placer {
     if (latencyMs !== null) this.forecasts[slot].observe(device, column, latencyMs)
   }
 
-  seed(deviceId: string, deployment: string, p50Ms: number): void {
+  /** What a benchmark of it there told. */
+  seed(deviceId: string, deployment: string, { p50Ms, runs }: { p50Ms: number; runs: number }): void {
     const device = this.#devices.find(deviceId)
     if (device === undefined) return
     const { infer } = this.forecasts
-    infer.seed(device, infer.column(columnOf({ kind: 'inference', deployment })), p50Ms)
+    infer.seed(device, infer.column(columnOf({ kind: 'inference', deployment })), p50Ms, runs)
   }
 
   forgetDeployment(deployment: string): void {

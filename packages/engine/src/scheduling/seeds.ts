@@ -1,3 +1,4 @@
+import type { MeasuredPair } from '@skerry/registry'
 import type { ServedArtifact } from '@skerry/scheduler'
 import { Batcher } from '../batcher.ts'
 import type { Session } from '../devices/fleet.ts'
@@ -11,7 +12,7 @@ const keyOf = ({ deviceId, artifact, runtime }: Pair): string => `${deviceId} ${
 /** Where the scheduler's own measurements of a model on a device begin: what a benchmark of it there told. */
 export class Seeds {
   readonly #placer: Placer
-  readonly #measured: Batcher<Pair, number | undefined>
+  readonly #measured: Batcher<Pair, MeasuredPair | undefined>
 
   constructor(resources: EngineResources, placer: Placer) {
     this.#placer = placer
@@ -19,20 +20,20 @@ export class Seeds {
       const deviceIds = [...new Set(pairs.map(({ deviceId }) => deviceId))]
       const artifacts = [...new Set(pairs.map(({ artifact }) => artifact))]
       const measured = await resources.registry.measurements.measuredP50(deviceIds, artifacts)
-      const p50Ms = new Map(measured.map((each) => [keyOf(each), each.p50Ms]))
-      return pairs.map((pair) => p50Ms.get(keyOf(pair)))
+      const byPair = new Map(measured.map((each) => [keyOf(each), each]))
+      return pairs.map((pair) => byPair.get(keyOf(pair)))
     })
   }
 
   async ready(deviceId: string, deployment: string, { artifact, runtime }: ServedArtifact): Promise<void> {
-    const p50Ms = await this.#measured.submit({ deviceId, artifact, runtime })
-    if (p50Ms !== undefined) this.#placer.seed(deviceId, deployment, p50Ms)
+    const measured = await this.#measured.submit({ deviceId, artifact, runtime })
+    if (measured !== undefined) this.#placer.seed(deviceId, deployment, measured)
   }
 
   /** The device has timed what it serves. */
-  measured(session: Session, { artifact, runtime, p50Ms }: { artifact: string; runtime: string; p50Ms: number }): void {
+  measured(session: Session, result: Omit<MeasuredPair, 'deviceId'>): void {
     for (const [deployment, served] of session.ready)
-      if (served.artifact === artifact && served.runtime === runtime)
-        this.#placer.seed(session.deviceId, deployment, p50Ms)
+      if (served.artifact === result.artifact && served.runtime === result.runtime)
+        this.#placer.seed(session.deviceId, deployment, result)
   }
 }

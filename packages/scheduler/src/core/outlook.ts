@@ -9,7 +9,7 @@ import type { Residency } from './residency.ts'
 /** Of the devices of a kind that have the artifact loaded, or would have to load it, so many stand for all. */
 const TRIED = 32
 
-type Way = { kind: number; waitMs: number; coldStartMs: number }
+type Way = { device: number; waitMs: number; coldStartMs: number }
 
 /**
  * What work of this line would meet if it came now, for each kind of device that may do it: when a device of the kind is
@@ -31,7 +31,7 @@ export function outlookOf(
   if (device !== undefined) {
     if (line.eligibleCount > 0)
       ways.push({
-        kind: devices.kindOf(device),
+        device,
         waitMs: devices.freeInMs(device, nowMs),
         coldStartMs: residency.coldMs(device, artifact)
       })
@@ -39,25 +39,35 @@ export function outlookOf(
     for (let kind = 0; kind < devices.kinds.length; kind++) {
       if (line.eligibleOfKind(kind) === 0) continue
       if (residency.matters) ways.push(...waysOfKind(line, devices, residency, kind, nowMs))
-      else ways.push({ kind, waitMs: kindFreeInMs(line, devices, kind, nowMs), coldStartMs: 0 })
+      else ways.push(soonestOfKind(line, devices, latency, kind, nowMs))
     }
   const fastestMs = ways.reduce(
-    (least, { kind }) => Math.min(least, Math.exp(latency.kindLogMs(kind, artifact))),
+    (least, { device }) => Math.min(least, Math.exp(latency.kindLogMs(devices.kindOf(device), artifact))),
     Number.POSITIVE_INFINITY
   )
   const queueMs = (ahead(line, work) * fastestMs) / Math.max(1, line.eligibleCount)
-  return ways.map(({ kind, waitMs, coldStartMs }) => {
-    const { logMs, logSd } = latency.predictKind(kind, artifact)
+  return ways.map(({ device, waitMs, coldStartMs }) => {
+    const { logMs, logSd } = latency.predict(device, artifact)
     return { aheadMs: waitMs + queueMs, coldStartMs, logMs, logSd }
   })
 }
 
-function kindFreeInMs(line: Line, devices: DeviceTable, kind: number, nowMs: number): number {
-  const { free } = devices.kinds[kind] as Kind
-  if (firstCommon(free, line.eligibleBits(kind)) >= 0) return 0
+/** The free device in the best form, else the one that is free first: on a hot day all of a kind may be slow. */
+function soonestOfKind(line: Line, devices: DeviceTable, latency: LatencyModel, kind: number, nowMs: number): Way {
+  const { free, members } = devices.kinds[kind] as Kind
+  const eligible = line.eligibleBits(kind)
+  let best: number | undefined
+  let place = firstCommon(free, eligible)
+  for (let tried = 0; place >= 0 && tried < TRIED; tried++) {
+    const device = members[place] as number
+    if (best === undefined || latency.deviceLogFactor(device) < latency.deviceLogFactor(best)) best = device
+    place = firstCommon(free, eligible, place + 1)
+  }
+  if (best !== undefined) return { device: best, waitMs: 0, coldStartMs: 0 }
   // All that are eligible are busy: the first of the kind that should end stands for them.
   const soonest = devices.soonestFree(kind, nowMs, Number.POSITIVE_INFINITY)
-  return soonest === undefined ? 0 : soonest.untilMs - nowMs
+  if (soonest !== undefined) return { device: soonest.device, waitMs: soonest.untilMs - nowMs, coldStartMs: 0 }
+  return { device: members[firstCommon(eligible, eligible)] as number, waitMs: 0, coldStartMs: 0 }
 }
 
 /** The soonest with the artifact loaded, and the soonest with the least cold start. */
@@ -69,7 +79,7 @@ function waysOfKind(line: Line, devices: DeviceTable, residency: Residency, kind
   const ways: Way[] = []
   const consider = (place: number) => {
     const device = members[place] as number
-    const way = { kind, waitMs: devices.freeInMs(device, nowMs), coldStartMs: residency.coldMs(device, artifact) }
+    const way = { device, waitMs: devices.freeInMs(device, nowMs), coldStartMs: residency.coldMs(device, artifact) }
     const at = ways.findIndex(({ coldStartMs }) => coldStartMs > 0 === way.coldStartMs > 0)
     const known = ways[at]
     if (known === undefined) ways.push(way)

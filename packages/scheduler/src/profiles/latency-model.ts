@@ -8,10 +8,10 @@ export type LatencyPrediction = { logMs: number; logSd: number; source: 'measure
 /** Variance of one run's logarithm until it is known better. */
 const START_NOISE = 0.03
 const NOISE_MEMORY = 500
-/** How far devices of a kind differ, as a variance of the logarithm, before anything ran. */
-const DEVICE_VARIANCE = 0.01
+/** How far devices of a kind differ, as a variance of the logarithm, before anything ran: 5 %; more shows as drift. */
+const DEVICE_VARIANCE = 0.0025
 /** What a device's factor, and a kind's mean, may change by from run to run, as a share of the noise. */
-const DEVICE_DRIFT = 0.0009
+const DEVICE_DRIFT = 0.0004
 const KIND_DRIFT = 0.0001
 /** A single run this far off, and beyond three deviations, is taken for an outlier, two in a row for drift. */
 const OUTLIER_LOG = 0.6
@@ -29,8 +29,10 @@ const RECOVERED_LOG = 0.25
  */
 const RELAX_HALF_LIFE_MS = 60_000
 const HOPED_LOG = -0.1
-/** Runs that a benchmark's median counts for. */
-const SEED_WEIGHT = 8
+/** Variance of a median of n normal draws over that of one, times n. */
+const MEDIAN_VARIANCE = Math.PI / 2
+/** A benchmark's runs share a moment (clock, heat, neighbours), so that many of them do not make it surer than so many. */
+const SEED_RUNS_AT_MOST = 32
 /** Before anything was measured: a tenth of a second, give or take a factor of ten. */
 const UNKNOWN_LOG_MS = Math.log(100)
 const UNKNOWN_LOG_SD = 2.3
@@ -154,21 +156,22 @@ export class LatencyModel {
       this.#noise += (Math.max(off * off, 1e-4) - this.#noise) / NOISE_MEMORY
   }
 
-  /** A benchmark's median there: worth several runs, and free of outliers, so that it is taken as it is. */
-  seed(device: number, artifact: number, p50Ms: number): void {
-    if (!(p50Ms > 0)) return
+  /** The median of a benchmark of so many runs there: of several it is free of outliers, so that it is taken as it is. */
+  seed(device: number, artifact: number, p50Ms: number, runs = 16): void {
+    if (!(p50Ms > 0) || !(runs > 0)) return
     const cell = this.#cellOf(device, artifact)
     const logMs = Math.log(p50Ms) - (this.#factor[device] as number)
-    const own = this.#noise / SEED_WEIGHT + (this.#factorVariance[device] as number)
+    const weight = Math.max(1, Math.min(runs, SEED_RUNS_AT_MOST) / MEDIAN_VARIANCE)
+    const own = this.#noise / weight + (this.#factorVariance[device] as number)
     if (this.#count[cell] === 0) {
-      this.#start(cell, logMs, own, SEED_WEIGHT)
+      this.#start(cell, logMs, own, weight)
       return
     }
     const variance = this.#varianceOf(cell)
     const gain = variance / (variance + own)
     this.#mean[cell] = (this.#mean[cell] as number) + gain * (logMs - (this.#mean[cell] as number))
     this.#variance[cell] = variance * (1 - gain)
-    this.#count[cell] = (this.#count[cell] as number) + SEED_WEIGHT
+    this.#count[cell] = (this.#count[cell] as number) + weight
   }
 
   /**
