@@ -55,6 +55,7 @@ describe('configuring devices from the control plane', () => {
     await eventually(async () => (await device()).capacity.slots === 4, 30_000)
     expect((await answered()).report?.applied.slots).toBe(4)
     await agent.kill('SIGKILL')
+    await eventually(async () => (await device()).state === 'offline')
     join()
     await online()
     expect((await answered()).report?.applied.slots).toBe(4)

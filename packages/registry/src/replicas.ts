@@ -78,10 +78,10 @@ export class ReplicaRegistry {
     return rowCount === 1
   }
 
-  /** The next to ask gets it at once. */
+  /** The next to ask gets it at once: the column's milliseconds may round `now()` up, and clocks step back. */
   async releaseLease({ domain, holder, term }: Fence): Promise<void> {
     await this.#db.pool.query(
-      'UPDATE scheduler_leases SET expires_at = now() WHERE domain = $1 AND holder = $2 AND term = $3',
+      "UPDATE scheduler_leases SET expires_at = '-infinity' WHERE domain = $1 AND holder = $2 AND term = $3",
       [domain, holder, term]
     )
   }

@@ -173,7 +173,10 @@ describe('replicas', () => {
       ended = endJobs(registry.pool, ends)
       const waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
       await vi.waitFor(async () => expect((await registry.pool.query(waits)).rowCount).toBe(1), 5_000)
-      await lock(jobs[1 - locked]?.id ?? '')
+      // Who waited for a second when the circle closed is undone: where this test was held up for so long, its own lock.
+      await lock(jobs[1 - locked]?.id ?? '').catch((error: Error) => {
+        if (!error.message.includes('deadlock detected')) throw error
+      })
     })
     expect(new Set((await ended)?.keys())).toEqual(new Set(ids))
   })
