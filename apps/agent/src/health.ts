@@ -4,7 +4,7 @@ import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
 import type { DeviceHealth } from '@skerry/contracts'
 import type { NetworkFacts } from './network-meter.ts'
 import { type MachineSize, readMemory } from './system/resources.ts'
-import { readTemperatureC, ThrottlingReader } from './system/sensors.ts'
+import { readTemperatureC, readWatts, ThrottlingReader } from './system/sensors.ts'
 import type { SystemFiles } from './system/system-files.ts'
 
 type Usage = { cpuMs: number; rssBytes: number }
@@ -56,10 +56,11 @@ export class HealthReader {
   async read(): Promise<DeviceHealth> {
     const { files, machine, dataDir, queueDepth, refusal, network, now } = this.#deps
     const { cpuPercent, rssBytes } = await this.#usage()
-    const [memory, temperatureC, throttling, disk, reason] = await Promise.all([
+    const [memory, temperatureC, throttling, watts, disk, reason] = await Promise.all([
       readMemory(files, machine),
       readTemperatureC(files),
       this.#throttling.read(),
+      readWatts(files),
       statfs(dataDir),
       refusal()
     ])
@@ -68,6 +69,7 @@ export class HealthReader {
       memoryUsedBytes: memory.totalBytes - memory.availableBytes,
       ...(temperatureC === null ? {} : { temperatureC }),
       ...throttling,
+      ...(watts === null ? {} : { watts }),
       rssBytes,
       diskFreeBytes: disk.bavail * disk.bsize,
       loadAverage: tenths(loadavg()[0] ?? 0),

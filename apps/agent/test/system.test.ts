@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { readCgroup } from '../src/system/cgroup.ts'
 import { readCores, readMemory, slotsFor } from '../src/system/resources.ts'
-import { readBattery, readTemperatureC, ThrottlingReader } from '../src/system/sensors.ts'
+import { readBattery, readTemperatureC, readWatts, ThrottlingReader } from '../src/system/sensors.ts'
 import { SystemFiles } from '../src/system/system-files.ts'
 import { WorkGate } from '../src/system/work-gate.ts'
 import { SystemTree } from './system-tree.ts'
@@ -137,6 +137,28 @@ describe('the sensors', () => {
     })
     expect(await readBattery(files)).toEqual({ percent: 71, discharging: true })
     expect(await readBattery((await treeOf({})).files)).toBeNull()
+  })
+
+  it('tell the power of the machine: what its battery gives, else what the board takes in', async () => {
+    const rails = {
+      'sys/class/hwmon/hwmon0/name': 'coretemp',
+      'sys/class/hwmon/hwmon0/temp1_input': 50_000,
+      'sys/class/hwmon/hwmon1/power1_input': 7_250_000,
+      'sys/class/hwmon/hwmon1/power2_input': 2_100_000
+    }
+    const battery = (status: string, more: Record<string, string | number>) => ({
+      'sys/class/power_supply/BAT0/type': 'Battery',
+      'sys/class/power_supply/BAT0/status': status,
+      ...Object.fromEntries(Object.entries(more).map(([key, value]) => [`sys/class/power_supply/BAT0/${key}`, value]))
+    })
+    const current = { current_now: -1_500_000, voltage_now: 4_000_000 }
+    const watts = async (tree: Record<string, string | number>) => readWatts((await treeOf(tree)).files)
+    expect(await watts(rails)).toBe(7.25)
+    expect(await watts({ ...rails, ...battery('Discharging', { power_now: 9_000_000 }) })).toBe(9)
+    expect(await watts({ ...rails, ...battery('Discharging', current) })).toBe(6)
+    expect(await watts({ ...rails, ...battery('Charging', current) })).toBe(7.25)
+    expect(await watts({ 'sys/class/hwmon/hwmon1/power1_input': 0 })).toBeNull()
+    expect(await watts({})).toBeNull()
   })
 })
 

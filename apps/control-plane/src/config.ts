@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { EngineOptions } from '@skerry/engine'
+import { type ScoreWeights, weightsFrom } from '@skerry/scheduler'
 
 export type LibraryFile = { version: string; path: string }
 
@@ -42,7 +43,8 @@ export function readConfig(env: NodeJS.ProcessEnv): ControlPlaneConfig {
     blobUrl: env.SKERRY_BLOB_URL ?? pathToFileURL(path.join(dataDir, 'blobs')).href,
     logLevel: env.SKERRY_LOG_LEVEL ?? 'info',
     scheduling: {
-      ...(env.SKERRY_MAX_QUEUED === undefined ? {} : { maxQueued: count('SKERRY_MAX_QUEUED', env.SKERRY_MAX_QUEUED) })
+      ...(env.SKERRY_MAX_QUEUED === undefined ? {} : { maxQueued: count('SKERRY_MAX_QUEUED', env.SKERRY_MAX_QUEUED) }),
+      ...(env.SKERRY_SCORE_WEIGHTS === undefined ? {} : { weights: scoreWeights(env.SKERRY_SCORE_WEIGHTS) })
     },
     liteRtLibraries: liteRtLibraries(env)
   }
@@ -52,6 +54,22 @@ function count(name: string, text: string): number {
   const value = Number(text)
   if (Number.isInteger(value) && value > 0) return value
   throw new Error(`${name} is a whole number above 0, not ${text}`)
+}
+
+/** `device.energy=0.2,work.fairness=1`: what differs from the defaults. */
+function scoreWeights(text: string): ScoreWeights {
+  const changes = { device: {} as Record<string, number>, work: {} as Record<string, number> }
+  for (const part of text.split(',').filter(Boolean)) {
+    const [, choice, name, weight] = /^\s*(device|work)\.([a-z-]+)=([0-9.]+)\s*$/.exec(part) ?? []
+    if (choice === undefined || name === undefined)
+      throw new Error(`SKERRY_SCORE_WEIGHTS is a list such as device.energy=0.2,work.fairness=1, not ${text}`)
+    changes[choice as keyof typeof changes][name] = Number(weight)
+  }
+  try {
+    return weightsFrom(changes)
+  } catch (error) {
+    throw new Error(`SKERRY_SCORE_WEIGHTS: ${(error as Error).message}`)
+  }
 }
 
 function publicUrlOf(text: string): string {

@@ -28,3 +28,14 @@ it('refuses a public address that is none', () => {
   )
   expect(() => readConfig({ ...stores, SKERRY_PUBLIC_URL: 'skerry.example' })).toThrow(/SKERRY_PUBLIC_URL/)
 })
+
+it('takes weights of scores, and refuses what is none', () => {
+  const weights = (text: string) => readConfig({ ...stores, SKERRY_SCORE_WEIGHTS: text }).scheduling.weights
+  expect(weights('device.energy=0.5, work.fairness=1')).toMatchObject({
+    device: { energy: 0.5, certainty: 2 },
+    work: { fairness: 1, age: 5 }
+  })
+  expect(readConfig(stores).scheduling.weights).toBeUndefined()
+  for (const wrong of ['energy=1', 'device.enregy=1', 'device.energy=', 'work.age=1.2.3'])
+    expect(() => weights(wrong)).toThrow(/SKERRY_SCORE_WEIGHTS/)
+})

@@ -59,6 +59,7 @@ export const DeviceHealth = Type.Object({
   temperatureC: Type.Optional(Type.Number()),
   throttled: Type.Optional(Type.Boolean()),
   undervoltage: Type.Optional(Type.Boolean()),
+  watts: Type.Optional(Type.Number({ minimum: 0, description: 'Power that the machine draws, where it can tell' })),
   rssBytes: Type.Integer(),
   diskFreeBytes: Type.Optional(Type.Integer()),
   loadAverage: Type.Optional(Type.Number()),

@@ -49,8 +49,16 @@ export const Explanation = Type.Object({
     Type.Object({
       device: Id,
       predictedFinishMs: Type.Number(),
-      scores: Type.Record(Type.String(), Type.Number()),
-      chosen: Type.Boolean()
+      scores: Type.Record(Type.String(), Type.Number(), {
+        description: 'Costs in logarithms of time, before their weights: 0.01 is one per cent more time'
+      }),
+      chosen: Type.Boolean(),
+      measured: Type.Optional(
+        Type.Object(
+          { runs: Type.Number(), p50Ms: Type.Number(), p95Ms: Type.Number() },
+          { description: 'What the last runs of this work took on that very device, from the frame to the result' }
+        )
+      )
     }),
     { maxItems: 10 }
   )

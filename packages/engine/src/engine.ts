@@ -1,6 +1,6 @@
 import { type Deployment, type DeploymentRequest, type Device, type ResultFrame, SkerryError } from '@skerry/contracts'
 import { countByState, type Fence, findJob, type JobRow, type Submitted } from '@skerry/registry'
-import type { OperatorSupport } from '@skerry/scheduler'
+import type { OperatorSupport, ScoreWeights } from '@skerry/scheduler'
 import { ActiveScheduler } from './cluster/active-scheduler.ts'
 import { Cluster } from './cluster/cluster.ts'
 import type { Forward } from './cluster/holder-link.ts'
@@ -50,6 +50,8 @@ export type EngineOptions = {
   callBytes?: number
   /** Jobs of one pool that the scheduler holds in memory at most, to choose from; the others wait in BullMQ. */
   heldPerPool?: number
+  /** How much each score counts when the scheduler decides. */
+  weights?: ScoreWeights
 }
 
 /** The lifecycles, wired: what the control plane's routes and sockets call. */
@@ -184,12 +186,13 @@ export class Engine {
   schedulerFor(fence: Fence, forwardTo: (replica: string) => Forward): ActiveScheduler {
     const { resources } = this
     const fleet = new Fleet()
-    const { heldPerPool } = this.#options
+    const { heldPerPool, weights } = this.#options
     const placer = new Placer({
       support: this.#support,
       metrics: resources.metrics,
       nowMs: resources.nowMs,
-      ...(heldPerPool === undefined ? {} : { poolRoom: heldPerPool })
+      ...(heldPerPool === undefined ? {} : { poolRoom: heldPerPool }),
+      ...(weights === undefined ? {} : { weights })
     })
     const explanations = new Explanations(resources, fleet, placer)
     const calls = new CallRuns(resources, {

@@ -1,6 +1,8 @@
 import { FILTERS } from './filters/index.ts'
-import type { DeviceSnapshot, Filter, SchedulingContext, WorkRequest } from './framework.ts'
-import { DEFAULT_WEIGHTS, SCORES, type ScoreWeights } from './scores/index.ts'
+import type { DeviceSnapshot, Filter, FilterContext, SchedulingContext, WorkRequest } from './framework.ts'
+import type { PairProfile } from './profiles/pair-profiles.ts'
+import { type Candidate, predictedFinishMs } from './scores/candidate.ts'
+import { WeightedScores } from './scores/weights.ts'
 
 const EXAMPLES = 5
 const CANDIDATES = 10
@@ -13,7 +15,13 @@ const SAYS_WHAT_IT_IS = /^(too hot|other reasons)/
 export type Explanation = {
   summary: string
   rejected: { filter: string; reason: string; count: number; examples: string[] }[]
-  candidates: { device: string; predictedFinishMs: number; scores: Record<string, number>; chosen: boolean }[]
+  candidates: {
+    device: string
+    predictedFinishMs: number
+    scores: Record<string, number>
+    chosen: boolean
+    measured?: { runs: number; p50Ms: number; p95Ms: number }
+  }[]
 }
 export type Rejection = { filter: string; reason: string }
 
@@ -21,7 +29,7 @@ export type Rejection = { filter: string; reason: string }
 export function firstRejection(
   work: WorkRequest,
   device: DeviceSnapshot,
-  context: SchedulingContext,
+  context: FilterContext,
   filters: readonly Filter[] = FILTERS
 ): Rejection | null {
   for (const filter of filters) {
@@ -39,9 +47,9 @@ export function explain(
   work: WorkRequest,
   devices: Iterable<DeviceSnapshot>,
   context: SchedulingContext,
-  chosen: string | null = null,
-  weights: ScoreWeights = DEFAULT_WEIGHTS
+  chosen: string | null = null
 ): Explanation {
+  const scores = new WeightedScores(context.weights)
   const rejected = new Map<string, Rejected>()
   const best: Ranked[] = []
   let [all, free, busy, nextFreeMs] = [0, 0, 0, Number.POSITIVE_INFINITY]
@@ -52,12 +60,14 @@ export function explain(
       count(rejected, rejection, device.id)
       continue
     }
+    const candidate = context.candidate(device, work)
     if (device.freeSlots > 0) free += 1
     else {
       busy += 1
-      nextFreeMs = Math.min(nextFreeMs, context.workAheadMs(device))
+      nextFreeMs = Math.min(nextFreeMs, candidate.waitMs)
     }
-    keepBest(best, rank(work, device, context, device.id === chosen, weights))
+    const total = scores.cost(candidate)
+    keepBest(best, { device, chosen: device.id === chosen, total, candidate })
   }
   const byCount = [...rejected.values()].sort((a, b) => b.count - a.count || (a.reason < b.reason ? -1 : 1))
   const parts = byCount.map((each) => `${each.count} ${words(each)}`)
@@ -70,12 +80,18 @@ export function explain(
   return {
     summary: `${all} ${all === 1 ? 'device' : 'devices'}${parts.length > 0 ? ': ' : ''}${parts.join(', ')}${outcome}`,
     rejected: byCount,
-    candidates: best.map(({ candidate }) => candidate)
+    candidates: best.map(({ device, chosen, candidate }) => ({
+      device: device.id,
+      predictedFinishMs: predictedFinishMs(candidate),
+      scores: scores.each(candidate),
+      chosen,
+      ...measuredOf(context.measured(device, work))
+    }))
   }
 }
 
 type Rejected = Explanation['rejected'][number]
-type Ranked = { candidate: Explanation['candidates'][number]; total: number }
+type Ranked = { device: DeviceSnapshot; chosen: boolean; total: number; candidate: Candidate }
 
 function count(rejected: Map<string, Rejected>, { filter, reason }: Rejection, device: string): void {
   let key = `${filter}\n${reason}`
@@ -89,23 +105,8 @@ function count(rejected: Map<string, Rejected>, { filter, reason }: Rejection, d
   if (entry.examples.length < EXAMPLES) entry.examples.push(device)
 }
 
-function rank(
-  work: WorkRequest,
-  device: DeviceSnapshot,
-  context: SchedulingContext,
-  chosen: boolean,
-  weights: ScoreWeights
-): Ranked {
-  const scores: Record<string, number> = {}
-  let total = 0
-  for (const { name, cost } of SCORES) {
-    const each = cost(work, device, context)
-    scores[name] = each
-    total += (weights[name] ?? 0) * each
-  }
-  const predictedFinishMs = (scores['predicted-finish'] as number) + (scores['cold-start'] as number)
-  return { candidate: { device: device.id, predictedFinishMs, scores, chosen }, total }
-}
+const measuredOf = (profile: PairProfile | null) =>
+  profile === null ? {} : { measured: { runs: profile.runs, p50Ms: profile.p50Ms, p95Ms: profile.p95Ms } }
 
 /** The chosen one first, then the least cost. */
 function keepBest(best: Ranked[], ranked: Ranked): void {
@@ -117,9 +118,7 @@ function keepBest(best: Ranked[], ranked: Ranked): void {
 }
 
 const comesBefore = (a: Ranked, b: Ranked): boolean =>
-  a.candidate.chosen !== b.candidate.chosen
-    ? a.candidate.chosen
-    : a.total < b.total || (a.total === b.total && a.candidate.device < b.candidate.device)
+  a.chosen !== b.chosen ? a.chosen : a.total < b.total || (a.total === b.total && a.device.id < b.device.id)
 
 /** After a number: "7 lack operator ...", "1 lacks operator ...", "3 cordoned", "2 where too little memory is free". */
 function words({ filter, reason, count }: Rejected): string {

@@ -8,7 +8,9 @@ import type {
   RuntimeInfo,
   Selector
 } from '@skerry/contracts'
-import type { LatencyPrediction } from './profiles/latency-model.ts'
+import type { PairProfile } from './profiles/pair-profiles.ts'
+import type { Candidate } from './scores/candidate.ts'
+import type { Weights } from './scores/weights.ts'
 
 /** What filters and scores may know of a device; a snapshot, never changed by them. */
 export type DeviceSnapshot = {
@@ -29,11 +31,6 @@ export type DeviceSnapshot = {
   /** What should be served here, by deployment. */
   placements: ReadonlyMap<string, { state: PlacementState; reason?: string }>
   freeSlots: number
-  /** Watts while it works, null where unknown. */
-  watts: number | null
-  /** Runs since the device was enrolled, and bytes written to its flash. */
-  runs: number
-  writtenBytes: number
 }
 
 export type Artifact = {
@@ -59,20 +56,23 @@ export type WorkRequest = {
   artifact: Artifact | null
 }
 
-export type SchedulingContext = {
+/** What filters may know beside the work and the device. */
+export type FilterContext = {
   /** Why a runtime cannot run these operators, or null. */
   operatorSupport: (runtime: RuntimeInfo, operators: readonly Operator[]) => string | null
   /** Work of the request's spread group that is placed, by value of the label; every value a device carries is a key. */
   placedByLabelValue: ReadonlyMap<string, number>
   limits: { temperatureC: number; batteryPercent: number }
-  /** Of the work on this device, a cold start apart. */
-  predict: (device: DeviceSnapshot, work: WorkRequest) => LatencyPrediction
-  /** Milliseconds until the device is free. */
-  workAheadMs: (device: DeviceSnapshot) => number
-  /** Parts of a cold start; zero where nothing is to be done. */
-  coldStart: (device: DeviceSnapshot, artifact: Artifact) => { transferMs: number; loadMs: number; firstRunMs: number }
-  /** Share of the model's requests that failed lately, and of all. */
-  failedShare: (model: string | null) => { own: number; all: number }
+}
+
+/** What an explanation knows beside: it tells the costs of those that may do the work. */
+export type SchedulingContext = FilterContext & {
+  /** What the scores read of the work on a device that may do it. */
+  candidate: (device: DeviceSnapshot, work: WorkRequest) => Candidate
+  /** What runs of the work took on that very device, null where there was none. */
+  measured: (device: DeviceSnapshot, work: WorkRequest) => PairProfile | null
+  /** Of the scores, where a device is chosen. */
+  weights: Weights
 }
 
 /** A hard condition. `reject` answers why the device may not do the work, in words that count well, or null. */
@@ -80,14 +80,18 @@ export type Filter = {
   name: string
   /** What it reads, for docs and explanations. */
   reads: string
-  reject: (work: WorkRequest, device: DeviceSnapshot, context: SchedulingContext) => string | null
+  reject: (work: WorkRequest, device: DeviceSnapshot, context: FilterContext) => string | null
 }
 
-/** A soft preference: a cost in milliseconds' worth; lower is better. Weights come from configuration. */
+/**
+ * A soft preference: a cost in logarithms of time, so that 0.01 counts as one per cent more of it; lower is better. It is
+ * asked often, and allocates nothing. Weights come from configuration, for each of the two choices.
+ */
 export type Score = {
   name: string
+  /** What it reads, for docs. */
   reads: string
-  cost: (work: WorkRequest, device: DeviceSnapshot, context: SchedulingContext) => number
+  cost: (candidate: Candidate) => number
 }
 
 /** Takes what a placement needs before it is bound, and gives it back when the bind fails. */

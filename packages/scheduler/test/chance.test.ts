@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ActiveScheduler, LatencyModel, type PendingWork, type SchedulerConfig } from '../src/index.ts'
+import { ActiveScheduler, DEFAULT_WEIGHTS, LatencyModel, type PendingWork, type SchedulerConfig } from '../src/index.ts'
 
 let order = 0
 const job = (artifact: number, deadlineMs: number): PendingWork => {
@@ -39,12 +39,11 @@ describe('the chance to be in time', () => {
   })
 
   it('leaves a device the work that it will surely do in time, before what it may well be late with', () => {
-    const alike = { urgency: 0, affinity: 0, shortness: 0, fairness: 0 }
     for (const [certainty, first] of [
       [0, 0],
       [2, 1]
     ] as const) {
-      const { scheduler } = fleet([[100, 100]], { ...alike, certainty })
+      const { scheduler } = fleet([[100, 100]], { weights: { ...DEFAULT_WEIGHTS, work: { certainty } } })
       const works = [job(0, 101), job(1, 400)]
       for (const each of works) scheduler.offer(each)
       expect(scheduler.placeOn(0, 0)?.work).toBe(works[first])

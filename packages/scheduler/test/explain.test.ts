@@ -1,11 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
+  ActiveScheduler,
   admit,
+  DEFAULT_WEIGHTS,
   type DeviceSnapshot,
   explain,
   FILTERS,
   firstRejection,
+  LatencyModel,
+  newCandidate,
   type SchedulingContext,
   type WorkRequest
 } from '../src/index.ts'
@@ -23,10 +27,7 @@ const device: DeviceSnapshot = {
   batteryPercent: null,
   artifacts: new Map(),
   placements: new Map(),
-  freeSlots: 1,
-  watts: null,
-  runs: 0,
-  writtenBytes: 0
+  freeSlots: 1
 }
 const work: WorkRequest = {
   id: 'j',
@@ -46,10 +47,14 @@ const context: SchedulingContext = {
     ['south', 1]
   ]),
   limits: { temperatureC: 80, batteryPercent: 20 },
-  predict: () => ({ logMs: Math.log(20), logSd: 0.2, source: 'measured' }),
-  workAheadMs: ({ freeSlots }) => (freeSlots > 0 ? 0 : 340),
-  coldStart: () => ({ transferMs: 100, loadMs: 10, firstRunMs: 5 }),
-  failedShare: () => ({ own: 0, all: 0 })
+  candidate: ({ freeSlots }) => ({
+    ...newCandidate(),
+    waitMs: freeSlots > 0 ? 0 : 340,
+    coldStartMs: 115,
+    runLogMs: Math.log(20)
+  }),
+  measured: () => null,
+  weights: DEFAULT_WEIGHTS.device
 }
 const health = { cpuPercent: 1, memoryUsedBytes: 995, rssBytes: 1, at: '2026-01-01T00:00:00Z' }
 
@@ -128,7 +133,10 @@ describe('an explanation', () => {
     const devices = Array.from({ length: 5_000 }, (_, i) =>
       i % 2 === 0 ? { ...device, id: `d${i}` } : { ...device, id: `t${i}`, taints: [`own-${i}`] }
     )
-    const waits = { ...context, workAheadMs: ({ id }: { id: string }) => 10_000 - Number(id.slice(1)) }
+    const waits: SchedulingContext = {
+      ...context,
+      candidate: ({ id }) => ({ ...newCandidate(), waitMs: 10_000 - Number(id.slice(1)) })
+    }
     const { rejected, candidates } = explain(work, devices, waits, 'd10')
     expect(rejected.length).toBeLessThanOrEqual(51)
     expect(rejected.reduce((sum, { count }) => sum + count, 0)).toBe(2_500)
@@ -152,6 +160,35 @@ describe('an explanation', () => {
           expect(examples.length).toBe(Math.min(5, count))
         }
         expect(summary).not.toBe('')
+      })
+    )
+  })
+
+  it('puts first what the scheduler chooses: the same scores decide and explain', () => {
+    const ms = fc.integer({ min: 1, max: 200 })
+    const fleets = fc.array(fc.record({ own: ms, other: ms, watts: fc.constantFrom(0, 2, 20) }), {
+      minLength: 1,
+      maxLength: 6
+    })
+    fc.assert(
+      fc.property(fleets, fc.integer({ min: 1, max: 1_000 }), (fleet, deadlineMs) => {
+        const latency = new LatencyModel()
+        const core = new ActiveScheduler(latency)
+        fleet.forEach(({ own, other, watts }, each) => {
+          latency.addDevice(each, each)
+          latency.seed(each, 0, own)
+          latency.seed(each, 1, other)
+          core.addDevice(each, each, 1)
+          core.noteWatts(each, watts)
+        })
+        const devices = fleet.map((_, each) => ({ ...device, id: String(each) }))
+        const candidate = ({ id }: DeviceSnapshot) => core.candidate(Number(id), 0, deadlineMs, 0)
+        const { candidates } = explain(work, devices, { ...context, candidate })
+        const demand = { key: 'all', artifact: 0, admits: () => true }
+        core.offer({ id: 'job', order: 0, demand, priority: 0, deadlineMs, submittedAtMs: 0 })
+        const placed = core.place(0)
+        if (placed !== null && (candidates[0]?.scores.certainty ?? 0) < 1)
+          expect(candidates[0]?.device).toBe(String(placed.device))
       })
     )
   })

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Fairness } from '../src/core/fairness.ts'
-import { ActiveScheduler, type Demand, LatencyModel } from '../src/index.ts'
+import { ActiveScheduler, type Demand, LatencyModel, weightsFrom } from '../src/index.ts'
 
 const HALF_LIFE_MS = 1_000
 const outcomes = fc.array(
@@ -59,7 +59,10 @@ describe('fairness between models', () => {
       const latency = new LatencyModel()
       latency.addDevice(0, 0)
       for (const artifact of [0, 1]) latency.seed(0, artifact, 10)
-      const scheduler = new ActiveScheduler(latency, { fairness: 5, fairnessHalfLifeMs: HALF_LIFE_MS })
+      const scheduler = new ActiveScheduler(latency, {
+        weights: weightsFrom({ work: { fairness: 5 } }),
+        fairnessHalfLifeMs: HALF_LIFE_MS
+      })
       scheduler.addDevice(0, 0, 1)
       for (let i = 0; i < 50; i++) scheduler.noteOutcome(1, true, 0)
       for (let i = 0; i < 50; i++) scheduler.noteOutcome(0, false, 0)

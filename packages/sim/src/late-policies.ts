@@ -2,12 +2,7 @@ import { ActiveScheduler, type Demand, type PendingWork, type Placement, type Sc
 import type { Policy, PolicyWorld } from './world.ts'
 
 const DEADLINE_ONLY: Partial<SchedulerConfig> = {
-  urgency: 0,
-  affinity: 0,
-  shortness: 0,
-  fairness: 0,
-  certainty: 0,
-  thrift: 0,
+  weights: { device: { 'predicted-finish': 1, 'cold-start': 1 }, work: {} },
   waitRatio: 0,
   deadlineOnly: true
 }

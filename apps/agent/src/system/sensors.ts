@@ -112,3 +112,41 @@ export async function readBattery(files: SystemFiles): Promise<Battery | null> {
   }
   return emptiest
 }
+
+/** Microwatts beyond what an edge device draws are a sensor that is not connected. */
+const MAX_WATTS = 10_000
+
+/**
+ * What the machine draws: of a battery that discharges, else the largest of the power sensors, which where there are
+ * several is the input of the whole board (its other rails are parts of it). null where nothing is told.
+ */
+export async function readWatts(files: SystemFiles): Promise<number | null> {
+  for (const supply of await files.list(POWER)) {
+    const at = (file: string): string => join(POWER, supply, file)
+    if ((await files.text(at('type'))) !== 'Battery' || (await files.text(at('scope'))) === 'Device') continue
+    if ((await files.text(at('status'))) !== 'Discharging') continue
+    const watts = await batteryWatts(files, at)
+    if (watts !== null) return watts
+  }
+  let most: number | null = null
+  for (const chip of await files.list(HWMON))
+    for (const file of await files.list(join(HWMON, chip))) {
+      if (!/^power\d+_(input|average)$/.test(file)) continue
+      const watts = credibleWatts(await files.number(join(HWMON, chip, file)))
+      if (watts !== null && watts > (most ?? 0)) most = watts
+    }
+  return most
+}
+
+/** Batteries tell their power, or current (uA) and voltage (uV); some drivers tell a negative current while they empty. */
+async function batteryWatts(files: SystemFiles, at: (file: string) => string): Promise<number | null> {
+  const power = await files.number(at('power_now'))
+  if (power !== null) return credibleWatts(Math.abs(power))
+  const [current, voltage] = await Promise.all([files.number(at('current_now')), files.number(at('voltage_now'))])
+  return current === null || voltage === null ? null : credibleWatts((Math.abs(current) * voltage) / 1e6)
+}
+
+function credibleWatts(microwatts: number | null): number | null {
+  const watts = (microwatts ?? 0) / 1e6
+  return watts > 0 && watts < MAX_WATTS ? Math.round(watts * 100) / 100 : null
+}

@@ -97,10 +97,13 @@ function describe({ summary, rejected, candidates }: Explanation): string {
   if (candidates.length > 0)
     parts.push(
       renderTable(
-        ['candidate', 'done in', 'chosen'],
-        candidates.map(({ device, predictedFinishMs, chosen }) => [
+        ['candidate', 'done in', 'runs', 'p50', 'p95', 'chosen'],
+        candidates.map(({ device, predictedFinishMs, measured, chosen }) => [
           device,
           `${predictedFinishMs.toFixed(1)} ms`,
+          measured === undefined ? '-' : String(measured.runs),
+          measured === undefined ? '-' : `${measured.p50Ms.toFixed(1)} ms`,
+          measured === undefined ? '-' : `${measured.p95Ms.toFixed(1)} ms`,
           chosen ? 'yes' : ''
         ])
       )

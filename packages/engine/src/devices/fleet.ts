@@ -53,6 +53,8 @@ export type FleetListener = {
   onCredits?(deviceId: string): void
   /** What decides whether it may do work: state, labels, taints, slots, health, what it serves. */
   onChanged?(deviceId: string): void
+  /** A heartbeat that changes nothing of that. */
+  onHealth?(session: Session): void
   /** A result came. `onCredits` follows. */
   onReleased?(release: Release): void
 }
@@ -147,6 +149,7 @@ export class Fleet {
     session.health = health
     // Most heartbeats change nothing that a filter reads.
     if (before?.refusing !== health.refusing || isHot(before) !== isHot(health)) this.#changed(deviceId)
+    else for (const listener of this.#listeners) listener.onHealth?.(session)
   }
 
   #credits(deviceId: string): void {

@@ -86,6 +86,7 @@ export class Dispatcher {
         if (session !== undefined) placer.upsert(session)
         this.pump()
       },
+      onHealth: (session) => placer.noteHealth(session),
       onReleased: ({ deviceId, key, outcome, roundTripMs }) => {
         placer.ended(deviceId, key, outcome === 'succeeded' ? (roundTripMs ?? null) : null)
         calls.gone(key)

@@ -22,7 +22,7 @@ export class Admission implements SubmissionGate {
     const admission = admit(outlook, job.ttlMs, 'strict')
     if (admission.kind !== 'refused') return
     const { earliestFinishMs } = admission
-    const { summary } = await this.#desk.explain(terms, null)
+    const { summary } = await this.#desk.explain(terms, null, job.ttlMs)
     const detail =
       earliestFinishMs === null
         ? `No device that is there now can do it. ${summary}`

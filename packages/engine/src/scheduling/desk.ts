@@ -11,7 +11,7 @@ import type { Terms } from './work.ts'
 
 export type Outlook = AdmissionCandidate[] | 'unknown'
 type OutlookQuestion = { terms: Terms & { pool: string; priority: number }; ttlMs: number }
-type ExplainQuestion = { terms: Terms; chosen: string | null }
+type ExplainQuestion = { terms: Terms; chosen: string | null; leftMs: number | null }
 
 /** What the replica that schedules answers to the desks of all. */
 export const questionsTo = (placer: Placer, explanations: Explanations, dispatcher: Dispatcher): Questions => ({
@@ -20,8 +20,8 @@ export const questionsTo = (placer: Placer, explanations: Explanations, dispatch
     return placer.outlook(terms, ttlMs)
   },
   explain: async (payload) => {
-    const { terms, chosen } = payload as ExplainQuestion
-    return explanations.of(terms, chosen)
+    const { terms, chosen, leftMs } = payload as ExplainQuestion
+    return explanations.of(terms, chosen, leftMs)
   },
   'calls-held': async (payload) => (payload as string[]).filter((key) => dispatcher.holdsCall(key))
 })
@@ -46,10 +46,11 @@ export class SchedulingDesk {
     }
   }
 
-  /** What stands in the way of work with these terms now. Throws `unavailable` while nobody schedules. */
-  async explain(terms: Terms, chosen: string | null): Promise<Explanation> {
+  /** What stands in the way of work with these terms now, by a deadline. Throws `unavailable` while nobody schedules. */
+  async explain(terms: Terms, chosen: string | null, leftMs: number | null): Promise<Explanation> {
+    const question: ExplainQuestion = { terms: termsOf(terms), chosen, leftMs }
     try {
-      return (await this.#cluster.ask('explain', { terms: termsOf(terms), chosen })) as Explanation
+      return (await this.#cluster.ask('explain', question)) as Explanation
     } catch (cause) {
       throw new SkerryError('unavailable', 'No replica schedules at this moment: try again in a few seconds', { cause })
     }
@@ -58,7 +59,9 @@ export class SchedulingDesk {
   /** Why a job is where it is; what was kept when it ended, else by what is known now. */
   async explainJob(row: JobRow): Promise<Explanation> {
     if (row.explanation !== null) return row.explanation
-    return this.explain(row, row.device_id ?? row.attempts.at(-1)?.device ?? null)
+    const isDue = row.state === 'queued' && row.terms.deadline === true
+    const leftMs = isDue ? Math.max(0, row.expires_at.getTime() - this.#resources.nowMs()) : null
+    return this.explain(row, row.device_id ?? row.attempts.at(-1)?.device ?? null, leftMs)
   }
 }
 

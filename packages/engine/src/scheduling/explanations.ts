@@ -18,8 +18,8 @@ export class Explanations {
     this.#placer = placer
   }
 
-  /** `chosen`: the device that it went to, or null. */
-  async of(terms: Terms, chosen: string | null): Promise<Explanation> {
+  /** `chosen`: the device that it went to, or null; `leftMs` until its deadline, null without one. */
+  async of(terms: Terms, chosen: string | null, leftMs: number | null): Promise<Explanation> {
     const { registry } = this.#resources
     const [records, placements] = await Promise.all([
       registry.devices.allRecords(),
@@ -34,7 +34,12 @@ export class Explanations {
       const session = this.#fleet.get(record.id)
       return session === undefined ? absentSnapshot(record, known) : snapshotOf(session, slot, known)
     })
-    const explanation = explain(workRequest(terms), snapshots, this.#placer.contextFor(terms), chosen)
+    const explanation = explain(
+      workRequest(terms),
+      snapshots,
+      this.#placer.contextFor(terms, leftMs ?? Number.POSITIVE_INFINITY),
+      chosen
+    )
     const name = chosen === null ? undefined : names.get(chosen)
     if (chosen === null || name === undefined) return explanation
     return { ...explanation, summary: explanation.summary.replace(chosen, name) }

@@ -1,9 +1,6 @@
-import { LatencyModel, type LatencyPrediction, PairProfiles } from '@skerry/scheduler'
+import { LatencyModel, type PairProfile, PairProfiles } from '@skerry/scheduler'
 import type { Metrics } from '@skerry/telemetry'
 import { Indices } from './indices.ts'
-
-/** Runs of a pair from which its own profile says more than its kind's. */
-const OWN_RUNS = 5
 
 /**
  * What work will take where, learnt from what it took. A column is work that is alike on all devices (a deployment); a
@@ -60,7 +57,7 @@ export class Forecast {
 
   observe(device: number, column: number, latencyMs: number): void {
     if (this.#measured.has(column)) {
-      const { logMs, source } = this.predict(device, column)
+      const { logMs, source } = this.model.predict(device, column)
       this.#metrics.predictionError.observe({ source }, Math.exp(Math.abs(Math.log(latencyMs) - logMs)))
     }
     this.#measured.add(column)
@@ -68,11 +65,8 @@ export class Forecast {
     this.#pairs.observe(device, column, latencyMs)
   }
 
-  predict(device: number, column: number): LatencyPrediction {
-    const own = this.#pairs.get(device, column)
-    if (own === null || own.runs < OWN_RUNS) return this.model.predict(device, column)
-    // The device's recent form is in the model's factor; how much its runs differ, in its own profile.
-    const { logMs } = this.model.predict(device, column)
-    return { logMs, logSd: Math.sqrt(own.logVariance), source: 'measured' }
+  /** What runs of this very pair took; null where there was none. */
+  profile(device: number, column: number): PairProfile | null {
+    return this.#pairs.get(device, column)
   }
 }

@@ -3,16 +3,20 @@ import {
   ActiveScheduler,
   type AdmissionCandidate,
   admit,
+  DEFAULT_WEIGHTS,
   type DeviceSnapshot,
+  type FilterContext,
   firstRejection,
   type OperatorSupport,
   type Placement,
-  type SchedulingContext
+  type SchedulingContext,
+  type ScoreWeights
 } from '@skerry/scheduler'
 import type { Metrics } from '@skerry/telemetry'
 import { freeSlots, jobKey, MAX_TEMPERATURE_C, type Session } from '../devices/fleet.ts'
 import { CONVERSION_POOL } from '../jobs/pools.ts'
 import type { Decision, MeasurementWish } from './decision.ts'
+import { Demands } from './demands.ts'
 import { Forecast } from './forecast.ts'
 import { Indices } from './indices.ts'
 import { PlacedRuns } from './placed-runs.ts'
@@ -40,6 +44,14 @@ const LIMITS = { temperatureC: MAX_TEMPERATURE_C, batteryPercent: 0 }
 /** Jobs of one pool that are held in memory, so that one that nobody can work off leaves the others their room. */
 const POOL_ROOM = 10_000
 
+export type PlacerOptions = {
+  support: OperatorSupport
+  metrics: Metrics
+  nowMs: () => number
+  poolRoom?: number
+  weights?: ScoreWeights
+}
+
 /**
  * The deciding core with the fleet's words: jobs, sessions and deployments in, decisions out. Inference and benchmarks
  * share the slots for inference; conversions have slots, and a core, of their own.
@@ -57,29 +69,27 @@ export class Placer {
   /** By pool. */
   readonly #held = new Map<string, number>()
   readonly #poolRoom: number
-  readonly #demands = new Map<string, { demand: Demand; works: number }>()
+  readonly #demands = new Demands()
   readonly #spreads = new Spreads()
   readonly #runs = new PlacedRuns()
-  readonly #context: Omit<SchedulingContext, 'placedByLabelValue'>
+  readonly #context: Omit<FilterContext, 'placedByLabelValue'>
+  readonly #weights: ScoreWeights
   readonly #clock = new ServerClock()
   readonly #nowMs: () => number
 
-  constructor(options: { support: OperatorSupport; metrics: Metrics; nowMs: () => number; poolRoom?: number }) {
+  constructor(options: PlacerOptions) {
     this.#poolRoom = options.poolRoom ?? POOL_ROOM
     this.#nowMs = options.nowMs
     this.forecasts = { infer: new Forecast(options.metrics), convert: new Forecast(options.metrics) }
+    const { weights = DEFAULT_WEIGHTS } = options
+    this.#weights = weights
     this.#cores = {
-      infer: new ActiveScheduler(this.forecasts.infer.model),
-      convert: new ActiveScheduler(this.forecasts.convert.model)
+      infer: new ActiveScheduler(this.forecasts.infer.model, { weights }),
+      convert: new ActiveScheduler(this.forecasts.convert.model, { weights })
     }
     this.#context = {
       operatorSupport: options.support,
-      limits: LIMITS,
-      predict: (device, work) => this.#predict(device.id, work.capability, work.deployment),
-      workAheadMs: (device) => this.#aheadMs(device),
-      // Jobs go only where their artifact is loaded.
-      coldStart: () => ({ transferMs: 0, loadMs: 0, firstRunMs: 0 }),
-      failedShare: () => ({ own: 0, all: 0 })
+      limits: LIMITS
     }
   }
 
@@ -90,8 +100,7 @@ export class Placer {
 
   /** A device came, or what filters read of it changed. */
   upsert(session: Session): void {
-    const { arch, cpuModel, cores, runtimes } = session.facts
-    const kind = `${arch}\n${cpuModel}\n${cores}\n${runtimes.map(({ name, version }) => `${name} ${version}`).join(', ')}`
+    const kind = kindOf(session)
     const index = this.#devices.of(session.deviceId)
     const before = this.#sessions[index]
     const isOfKind = before !== undefined && this.#kinds[index] === kind
@@ -113,7 +122,15 @@ export class Placer {
     // Its replica has told what runs there; what does not came to nothing.
     for (const key of this.#runs.keysOn(session.deviceId))
       if (!session.running.has(key)) this.ended(session.deviceId, key, null)
+    this.noteHealth(session)
     this.credits(session)
+  }
+
+  /** A heartbeat that changes nothing which filters read. */
+  noteHealth({ deviceId, health }: Session): void {
+    const index = this.#devices.find(deviceId)
+    if (index === undefined) return
+    for (const slot of SLOTS) this.#cores[slot].noteWatts(index, health?.watts ?? 0)
   }
 
   remove(deviceId: string): void {
@@ -280,12 +297,20 @@ export class Placer {
     }
   }
 
-  /** For explanations. */
-  contextFor(job: Terms): SchedulingContext {
-    return this.#contextOf(demandKey(job))
+  /** For explanations, of a job that has `leftMs` until its deadline. */
+  contextFor(job: Terms, leftMs: number): SchedulingContext {
+    const slot = slotOf(job.kind)
+    const column = this.forecasts[slot].column(columnOf(job))
+    const nowMs = this.#nowMs()
+    return {
+      ...this.#filtersContext(demandKey(job)),
+      weights: this.#weights.device,
+      candidate: ({ id }) => this.#cores[slot].candidate(this.#devices.of(id), column, leftMs, nowMs),
+      measured: ({ id }) => this.forecasts[slot].profile(this.#devices.of(id), column)
+    }
   }
 
-  #contextOf(demand: string): SchedulingContext {
+  #filtersContext(demand: string): FilterContext {
     const spreads = this.#spreads
     return {
       ...this.#context,
@@ -336,36 +361,27 @@ export class Placer {
 
   #demand(job: Terms & { pool: string }): Demand {
     const key = demandKey(job)
-    const known = this.#demands.get(key)
-    if (known !== undefined) {
-      known.works += 1
-      return known.demand
-    }
-    const slot = slotOf(job.kind)
-    const request = workRequest(job)
-    if (request.spread !== null) this.#spreads.open(key, request.spread)
-    const context = this.#contextOf(key)
-    const demand: Demand = {
-      key,
-      pool: job.pool,
-      artifact: this.forecasts[slot].column(columnOf(job)),
-      admits: (device) => {
-        const snapshot = this.#snapshot(device, slot)
-        return snapshot !== null && firstRejection(request, snapshot, context) === null
+    return this.#demands.open(key, () => {
+      const slot = slotOf(job.kind)
+      const request = workRequest(job)
+      if (request.spread !== null) this.#spreads.open(key, request.spread)
+      const context = this.#filtersContext(key)
+      const demand: Demand = {
+        key,
+        pool: job.pool,
+        artifact: this.forecasts[slot].column(columnOf(job)),
+        admits: (device) => {
+          const snapshot = this.#snapshot(device, slot)
+          return snapshot !== null && firstRejection(request, snapshot, context) === null
+        }
       }
-    }
-    if (job.target_device_id !== null) demand.device = this.#devices.of(job.target_device_id)
-    this.#demands.set(key, { demand, works: 1 })
-    return demand
+      if (job.target_device_id !== null) demand.device = this.#devices.of(job.target_device_id)
+      return demand
+    })
   }
 
   #dropDemand(key: string): void {
-    const known = this.#demands.get(key)
-    if (known === undefined) return
-    known.works -= 1
-    if (known.works > 0) return
-    this.#demands.delete(key)
-    this.#dropSpread(key)
+    if (this.#demands.drop(key)) this.#dropSpread(key)
   }
 
   #dropSpread(key: string): void {
@@ -383,17 +399,9 @@ export class Placer {
   #countSpread(group: string, value: string | undefined, change: 1 | -1): void {
     if (this.#spreads.noteJob(group, value, change)) this.#cores.infer.demandChanged(group)
   }
+}
 
-  #predict(deviceId: string, slot: Slot, deployment: string | null) {
-    const device = this.#devices.find(deviceId)
-    const forecast = this.forecasts[slot]
-    const column = forecast.column(columnOf({ kind: slot === 'convert' ? 'conversion' : 'inference', deployment }))
-    return forecast.predict(device ?? -1, column)
-  }
-
-  #aheadMs(device: DeviceSnapshot): number {
-    if (device.freeSlots > 0) return 0
-    const index = this.#devices.find(device.id)
-    return index === undefined ? 0 : this.#cores.infer.freeInMs(index, this.#nowMs())
-  }
+/** Equal for devices that are alike: hardware and runtimes. */
+function kindOf({ facts: { arch, cpuModel, cores, runtimes } }: Session): string {
+  return `${arch}\n${cpuModel}\n${cores}\n${runtimes.map(({ name, version }) => `${name} ${version}`).join(', ')}`
 }

@@ -21,10 +21,7 @@ export function snapshotOf(session: Session, slot: 'infer' | 'convert', placemen
     batteryPercent: null,
     artifacts: new Map([...session.ready.values()].map(({ artifact }) => [artifact, 'loaded' as const])),
     placements: placements ?? readyPlacements(session),
-    freeSlots: freeSlots(session)[slot],
-    watts: null,
-    runs: 0,
-    writtenBytes: 0
+    freeSlots: freeSlots(session)[slot]
   }
 }
 
@@ -44,10 +41,7 @@ export function absentSnapshot(record: DeviceRecord, placements: Placements): De
     batteryPercent: null,
     artifacts: new Map(),
     placements,
-    freeSlots: 0,
-    watts: null,
-    runs: 0,
-    writtenBytes: 0
+    freeSlots: 0
   }
 }
 

@@ -283,7 +283,7 @@ export class Calls {
     if (!this.#end(call, 'expired', { code: 'expired', message: `No answer came in ${call.request.timeoutMs} ms` }))
       return
     const terms = { ...call.ticket.terms, id: call.id }
-    const summary = await this.#parts.desk.explain(terms, null).then(
+    const summary = await this.#parts.desk.explain(terms, null, call.request.timeoutMs).then(
       (explanation) => ` ${explanation.summary}`,
       () => ''
     )

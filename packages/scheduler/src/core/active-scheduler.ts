@@ -1,6 +1,10 @@
 import type { AdmissionCandidate } from '../admission.ts'
 import type { LatencyModel } from '../profiles/latency-model.ts'
+import { type Candidate, newCandidate } from '../scores/candidate.ts'
+import { WeightedScores } from '../scores/weights.ts'
+import { BestWork } from './best-work.ts'
 import { BusyDevice } from './busy-device.ts'
+import { Candidates } from './candidates.ts'
 import { type Demand, type PendingWork, type Placement, poolOf } from './demand.ts'
 import { DeviceTable } from './device-table.ts'
 import { Fairness } from './fairness.ts'
@@ -10,12 +14,13 @@ import { HopelessWatch } from './hopeless-watch.ts'
 import type { Line } from './line.ts'
 import { LineTable } from './line-table.ts'
 import { type MeasurementWish, MeasurementWishes } from './measurement-wishes.ts'
+import { byFirstWork } from './order.ts'
 import { outlookOf } from './outlook.ts'
 import { Promises } from './promises.ts'
 import { type ColdStartMs, Residency } from './residency.ts'
 import { Room } from './room.ts'
 import { DEFAULT_SCHEDULER_CONFIG, type SchedulerConfig } from './scheduler-config.ts'
-import { byFirstWork, isOlder, scoreOf } from './score.ts'
+import { Traits } from './traits.ts'
 
 /**
  * The decisions of the active scheduler. It owns the waiting work and the devices' free slots, and nothing else.
@@ -36,6 +41,9 @@ export class ActiveScheduler {
   readonly #times: FinishTimes
   readonly #wishes: MeasurementWishes
   readonly #hopeless: HopelessWatch
+  readonly #traits = new Traits()
+  readonly #candidates: Candidates
+  readonly #bestWork: BestWork
   readonly #freeDevice: FreeDevice
   readonly #busyDevice: BusyDevice
   /** Lines with work that may have a place which nobody looked for yet. */
@@ -54,7 +62,18 @@ export class ActiveScheduler {
     this.#residency = new Residency(this.#devices, coldStartMs)
     this.#times = new FinishTimes(latency, this.#devices, this.#residency)
     this.#hopeless = new HopelessWatch(this.#lines, this.#times)
-    this.#freeDevice = new FreeDevice(latency, this.#devices, this.#residency, this.#times, this.#config)
+    const { agingMs, weights } = this.#config
+    const [devices, lines, times] = [this.#devices, this.#lines, this.#times]
+    const candidates = new Candidates({
+      ...{ latency, devices, residency: this.#residency, times },
+      ...{ traits: this.#traits, fairness: this.#fairness, agingMs }
+    })
+    this.#candidates = candidates
+    this.#bestWork = new BestWork({
+      ...{ devices, lines, times, candidates, scores: new WeightedScores(weights.work), config: this.#config },
+      waits: (work, line, device, ms, nowMs) => this.#waitsForBusy(work, line, device, ms, nowMs)
+    })
+    this.#freeDevice = new FreeDevice(devices, this.#residency, candidates, new WeightedScores(weights.device))
     this.#busyDevice = new BusyDevice(this.#devices, this.#residency, this.#times, this.#promises, this.#config)
   }
 
@@ -79,6 +98,7 @@ export class ActiveScheduler {
   addDevice(device: number, kind: number, freeSlots: number): void {
     if (this.#devices.has(device)) throw new RangeError(`device ${device} is there already`)
     this.#devices.add(device, kind)
+    this.#traits.add(device, kind)
     this.deviceChanged(device)
     this.setSlots(device, freeSlots)
   }
@@ -91,6 +111,7 @@ export class ActiveScheduler {
     for (const line of this.#lines.ask(device, false).lost) this.#hopeless.lookSoon(line)
     this.#residency.dropDevice(device)
     this.#wishes.dropDevice(device)
+    this.#traits.remove(device)
     this.#devices.remove(device)
   }
 
@@ -128,6 +149,11 @@ export class ActiveScheduler {
     for (const line of [...gained, ...lost]) this.#hopeless.lookSoon(line)
   }
 
+  /** The power that it draws by its last word; kept while it is away. */
+  noteWatts(device: number, watts: number): void {
+    this.#traits.noteWatts(device, watts)
+  }
+
   /** All that is loaded there now, by the device's own word; what is placed there is loaded by its run. */
   setLoaded(device: number, artifacts: Iterable<number>): void {
     if (!this.#devices.has(device)) return
@@ -152,6 +178,12 @@ export class ActiveScheduler {
   /** What work like this would meet if it came now; empty when no device that is there may do it. */
   outlook(work: Pick<PendingWork, 'demand' | 'priority' | 'deadlineMs'>, nowMs: number): AdmissionCandidate[] {
     return outlookOf(this.#lines.view(work.demand), this.#devices, this.#latency, this.#residency, work, nowMs)
+  }
+
+  /** What the scores read of work on this device, with so much time until its deadline. */
+  candidate(device: number, artifact: number, leftMs: number, nowMs: number): Candidate {
+    if (!this.#devices.has(device)) return newCandidate()
+    return { ...this.#candidates.ofDevice(device, artifact, leftMs, this.freeInMs(device, nowMs)) }
   }
 
   /** Until a slot of the device should be free. */
@@ -234,7 +266,7 @@ export class ActiveScheduler {
    */
   place(nowMs: number): Placement | null {
     for (const device of this.#freed) {
-      const work = this.#bestFor(device, nowMs)
+      const work = this.#bestWork.bestFor(device, nowMs)
       if (work === undefined) {
         this.#freed.delete(device)
         continue
@@ -255,7 +287,7 @@ export class ActiveScheduler {
 
   /** The waiting work that this free device should do now, or null: nothing it may do would be right here. */
   placeOn(device: number, nowMs: number): Placement | null {
-    const work = this.#bestFor(device, nowMs)
+    const work = this.#bestWork.bestFor(device, nowMs)
     if (work !== undefined) return this.#bind(work, device, nowMs)
     this.#freed.delete(device)
     return null
@@ -288,37 +320,6 @@ export class ActiveScheduler {
   /** Predicted latency on the fastest kind that has an eligible device; infinite without one. */
   fastestMs(demand: Demand): number {
     return this.#times.fastestMs(this.#lines.view(demand))
-  }
-
-  #bestFor(device: number, nowMs: number): PendingWork | undefined {
-    if (this.#devices.slots(device) <= 0) return undefined
-    const best: Best = { work: undefined, score: Number.NEGATIVE_INFINITY }
-    for (const line of this.#lines.busy)
-      if (line.mayUse(device, this.#devices)) this.#consider(line, device, nowMs, best)
-    for (const line of this.#lines.ofDevice(device))
-      if (line.mayUse(device, this.#devices)) this.#consider(line, device, nowMs, best)
-    return best.work
-  }
-
-  #consider(line: Line, device: number, nowMs: number, best: Best): void {
-    const { artifact } = line.demand
-    const ms = this.#times.expectedMs(device, artifact)
-    const leastMs = this.#times.leastMs(device, artifact)
-    for (const { priority, queue } of line.lanes) {
-      if (best.work !== undefined && priority < best.work.priority) return
-      const first = queue.firstFrom(nowMs + leastMs)
-      for (let i = first; i < first + this.#config.laneDepth; i++) {
-        const work = queue.at(i)
-        if (work === undefined) break
-        if (this.#waitsForBusy(work, line, device, ms, nowMs)) continue
-        const score = this.#score(work, line, device, ms, nowMs)
-        if (best.work === undefined || priority > best.work.priority || isBetter(work, score, best)) {
-          best.work = work
-          best.score = score
-        }
-        break
-      }
-    }
   }
 
   #placeFrom(line: Line, nowMs: number): Placement | null {
@@ -357,18 +358,12 @@ export class ActiveScheduler {
     return true
   }
 
-  #score(work: PendingWork, line: Line, device: number, ms: number, nowMs: number): number {
-    if (this.#config.deadlineOnly) return -work.deadlineMs
-    const failedLogShare = this.#fairness.logShare(line.demand.artifact, nowMs)
-    const logChance = this.#times.logChance(ms, work.deadlineMs - nowMs, device, line.demand.artifact)
-    return scoreOf(work, nowMs, ms, this.#times.fastestMs(line), logChance, failedLogShare, this.#config)
-  }
-
   #bind(work: PendingWork, device: number, nowMs: number): Placement | null {
     if (!this.forget(work)) return null
     const predictedFinishMs = nowMs + this.#times.expectedMs(device, work.demand.artifact)
     this.#devices.take(device, predictedFinishMs)
     this.#residency.add(device, work.demand.artifact)
+    this.#traits.noteRun(device)
     this.#wishes.noteRun(this.#devices.kindOf(device), work.demand.artifact, nowMs)
     return { work, device, predictedFinishMs }
   }
@@ -389,8 +384,3 @@ export class ActiveScheduler {
     if (line.waiting === 0) this.#toLookAt.delete(line)
   }
 }
-
-type Best = { work: PendingWork | undefined; score: number }
-
-const isBetter = (work: PendingWork, score: number, best: Best): boolean =>
-  score > best.score || (score === best.score && best.work !== undefined && isOlder(work, best.work))

@@ -14,6 +14,20 @@ export function firstCommon(a: Uint32Array, b: Uint32Array, from = 0): number {
   return (word << 5) + 31 - Math.clz32(bits & -bits)
 }
 
+/**
+ * As `firstCommon`, in the circle that begins at `start`: what is below it comes after the end. `from` is `start`, or one
+ * past what was answered last.
+ */
+export function firstInTurn(a: Uint32Array, b: Uint32Array, start: number, from: number): number {
+  if (from >= start) {
+    const index = firstCommon(a, b, from)
+    if (index >= 0 || start === 0) return index
+    from = 0
+  }
+  const index = firstCommon(a, b, from)
+  return index < start ? index : -1
+}
+
 /** The same bitmap, or a longer copy when `index` is past its end. */
 export const withRoomFor = (bitmap: Uint32Array, index: number): Uint32Array => grown(bitmap, (index >> 5) + 1)
 export const setBit = (bitmap: Uint32Array, index: number): void => {

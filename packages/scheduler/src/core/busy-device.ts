@@ -15,20 +15,22 @@ export class BusyDevice {
   readonly #residency: Residency
   readonly #times: FinishTimes
   readonly #promises: Promises
-  readonly #config: Pick<SchedulerConfig, 'waitRatio' | 'certainty'>
+  readonly #waitRatio: number
+  readonly #certainty: number
 
   constructor(
     devices: DeviceTable,
     residency: Residency,
     times: FinishTimes,
     promises: Promises,
-    config: Pick<SchedulerConfig, 'waitRatio' | 'certainty'>
+    { waitRatio, weights }: Pick<SchedulerConfig, 'waitRatio' | 'weights'>
   ) {
     this.#devices = devices
     this.#residency = residency
     this.#times = times
     this.#promises = promises
-    this.#config = config
+    this.#waitRatio = waitRatio
+    this.#certainty = weights.device.certainty ?? 0
   }
 
   /**
@@ -37,11 +39,10 @@ export class BusyDevice {
    * to the next for ever.
    */
   isWorthWaiting(work: PendingWork, line: Line, free: number, ms: number, nowMs: number): boolean {
-    const { waitRatio, certainty } = this.#config
-    if (waitRatio === 0 || nowMs - (this.#promises.sinceMs(work) ?? nowMs) > ms) return false
+    if (this.#waitRatio === 0 || nowMs - (this.#promises.sinceMs(work) ?? nowMs) > ms) return false
     const logChance = this.#times.logChance(ms, work.deadlineMs - nowMs, free, work.demand.artifact)
     // What the free device may well miss is worth waiting for longer: as much longer as its chance is less.
-    const withinMs = waitRatio * ms * Math.exp(-certainty * logChance)
+    const withinMs = this.#waitRatio * ms * Math.exp(-this.#certainty * logChance)
     const limitMs = Math.min(nowMs + withinMs, work.deadlineMs)
     for (let kind = 0; kind < this.#devices.kinds.length; kind++) {
       if (line.eligibleOfKind(kind) === 0) continue
@@ -68,7 +69,7 @@ export class BusyDevice {
     const doneInMs = untilMs + ms - nowMs
     if (nowMs + doneInMs > work.deadlineMs || doneInMs > withinMs) return false
     const logChance = this.#times.logChance(ms, work.deadlineMs - untilMs, device, artifact)
-    if (doneInMs > withinMs * Math.exp(this.#config.certainty * logChance)) return false
+    if (doneInMs > withinMs * Math.exp(this.#certainty * logChance)) return false
     const other = this.#promises.of(device)
     if (other !== undefined && other !== work) return false
     this.#promises.give(device, work, untilMs, nowMs)

@@ -10,6 +10,8 @@ export type Kind = {
   /** Places below `size` that nobody has. */
   spare: number[]
   free: Uint32Array
+  /** Behind the place that was taken last. */
+  next: number
   /** Devices without a free slot, the soonest free first; entries that no longer hold are dropped when they come up. */
   busy: MinHeap<Busy>
 }
@@ -95,6 +97,8 @@ export class DeviceTable {
     let at = ends.length
     while (at > 0 && (ends[at - 1] as number) > untilMs) at -= 1
     ends.splice(at, 0, untilMs)
+    const kind = this.kinds[this.kindOf(device)] as Kind
+    kind.next = this.placeOf(device) + 1
     this.setSlots(device, (this.#slots[device] as number) - 1)
   }
 
@@ -145,5 +149,6 @@ const emptyKind = (): Kind => ({
   size: 0,
   spare: [],
   free: new Uint32Array(0),
+  next: 0,
   busy: new MinHeap<Busy>((a, b) => a.untilMs < b.untilMs)
 })

@@ -46,10 +46,14 @@ export class FinishTimes {
 
   /** Of a run alone on the fastest kind that has an eligible device; infinite without one. */
   fastestMs(line: Line): number {
+    return Math.exp(this.fastestLogMs(line))
+  }
+
+  fastestLogMs(line: Line): number {
     let log = Number.POSITIVE_INFINITY
     for (let kind = 0; kind < this.#devices.kinds.length; kind++)
       if (line.eligibleOfKind(kind) > 0) log = Math.min(log, this.#latency.kindLogMs(kind, line.demand.artifact))
-    return Math.exp(log)
+    return log
   }
 
   /** What the fastest eligible kind may need at least, by what is known of it; zero without one. */

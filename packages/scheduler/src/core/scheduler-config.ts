@@ -1,20 +1,12 @@
+import { DEFAULT_WEIGHTS, type ScoreWeights } from '../scores/weights.ts'
+
 export type SchedulerConfig = {
   /** The earliest deadline alone decides: the peer that the scores are measured against. */
   deadlineOnly: boolean
-  /** How strongly work with little time left goes first. */
-  urgency: number
-  /** How strongly work that costs a device more time than its peers waits for them; 0 ignores it. */
-  affinity: number
-  /** How strongly short work goes before long work that is as urgent. */
-  shortness: number
-  /** How strongly the chance to be in time counts: of a device for the work, and of a work for the device. */
-  certainty: number
-  /** How strongly models that missed more than others go first. */
-  fairness: number
+  /** How much each score counts in each of the two choices. */
+  weights: ScoreWeights
   /** In this time what is counted for fairness fades by half. */
   fairnessHalfLifeMs: number
-  /** How much dearer a fast kind's time is: 0 sends new work to what finishes it first, 1 to what is best at it. */
-  thrift: number
   /** Jobs held here at most, shared among pools and classes by `Room`; beyond it they wait in their pool. */
   bound: number
   /**
@@ -36,15 +28,11 @@ export type SchedulerConfig = {
   /** Lines without work that are kept, so that their demand's next job need not ask the filters of every device. */
   idleLines: number
 }
+
 export const DEFAULT_SCHEDULER_CONFIG: SchedulerConfig = {
   deadlineOnly: false,
-  urgency: 0.5,
-  affinity: 1,
-  shortness: 1,
-  certainty: 2,
-  fairness: 0.3,
+  weights: DEFAULT_WEIGHTS,
   fairnessHalfLifeMs: 600_000,
-  thrift: 0.5,
   bound: 50_000,
   waitRatio: 0.8,
   laneDepth: 1,

@@ -9,7 +9,7 @@ export type LatencyPrediction = { logMs: number; logSd: number; source: 'measure
 const START_NOISE = 0.03
 const NOISE_MEMORY = 500
 /** How far devices of a kind differ, as a variance of the logarithm, before anything ran: 5 %; more shows as drift. */
-const DEVICE_VARIANCE = 0.0025
+const DEVICE_VARIANCE = 0.0016
 /** What a device's factor, and a kind's mean, may change by from run to run, as a share of the noise. */
 const DEVICE_DRIFT = 0.0004
 const KIND_DRIFT = 0.0001

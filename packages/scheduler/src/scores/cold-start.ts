@@ -1,12 +1,10 @@
 import type { Score } from '../framework.ts'
+import { finishLogMs } from './candidate.ts'
+import { predictedFinishScore } from './predicted-finish.ts'
 
-/** Reads whether the artifact is here and loaded: transfer, load and first run, where they are still to come. */
+/** Reads transfer, load and first run, where they are still to come: by what share they make the finish later. */
 export const coldStartScore: Score = {
   name: 'cold-start',
-  reads: 'device.artifacts, context.coldStart',
-  cost: ({ artifact }, device, { coldStart }) => {
-    if (artifact === null || device.artifacts.get(artifact.sha256) === 'loaded') return 0
-    const { transferMs, loadMs, firstRunMs } = coldStart(device, artifact)
-    return (device.artifacts.has(artifact.sha256) ? 0 : transferMs) + loadMs + firstRunMs
-  }
+  reads: 'coldStartMs, waitMs, runLogMs',
+  cost: (candidate) => (candidate.coldStartMs === 0 ? 0 : finishLogMs(candidate) - predictedFinishScore.cost(candidate))
 }

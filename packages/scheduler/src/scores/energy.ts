@@ -1,9 +1,14 @@
 import type { Score } from '../framework.ts'
 
-/** Reads watts and the predicted latency: joules of the run, zero where the watts are unknown. */
+/** What a device is taken to draw that does not tell. */
+const USUAL_WATTS = 5
+
+/**
+ * Reads the power that the device last told. The energy of a run is that times its time, and the time is counted by
+ * predicted-finish: what is left is how much power the device draws beside a usual one.
+ */
 export const energyScore: Score = {
   name: 'energy',
-  reads: 'device.watts, context.predict',
-  cost: (work, device, { predict }) =>
-    device.watts === null ? 0 : (device.watts * Math.exp(predict(device, work).logMs)) / 1000
+  reads: 'watts',
+  cost: ({ watts }) => (watts > 0 ? Math.log(watts / USUAL_WATTS) : 0)
 }

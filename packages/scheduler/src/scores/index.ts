@@ -1,18 +1,24 @@
 import type { Score } from '../framework.ts'
+import { affinityScore } from './affinity.ts'
+import { ageScore } from './age.ts'
+import { certaintyScore } from './certainty.ts'
 import { coldStartScore } from './cold-start.ts'
 import { energyScore } from './energy.ts'
 import { fairnessScore } from './fairness.ts'
 import { predictedFinishScore } from './predicted-finish.ts'
+import { thriftScore } from './thrift.ts'
+import { urgencyScore } from './urgency.ts'
 import { wearScore } from './wear.ts'
 
-export const SCORES: readonly Score[] = [predictedFinishScore, coldStartScore, energyScore, wearScore, fairnessScore]
-
-/** By a score's name; one that is absent weighs nothing. Energy and wear only break ties. */
-export type ScoreWeights = Readonly<Record<string, number>>
-export const DEFAULT_WEIGHTS: ScoreWeights = {
-  'predicted-finish': 1,
-  'cold-start': 1,
-  energy: 1e-3,
-  wear: 1e-6,
-  fairness: 0.3
-}
+export const SCORES: readonly Score[] = [
+  predictedFinishScore,
+  coldStartScore,
+  certaintyScore,
+  thriftScore,
+  energyScore,
+  wearScore,
+  urgencyScore,
+  affinityScore,
+  fairnessScore,
+  ageScore
+]

@@ -1,8 +1,8 @@
 import type { Score } from '../framework.ts'
 
-/** Reads work ahead and the latency profile: when the device would be done, a cold start apart. */
+/** Reads when the device is free and the latency profile: the time until the run would be over, a cold start apart. */
 export const predictedFinishScore: Score = {
   name: 'predicted-finish',
-  reads: 'context.workAheadMs, context.predict',
-  cost: (work, device, { workAheadMs, predict }) => workAheadMs(device) + Math.exp(predict(device, work).logMs)
+  reads: 'waitMs, runLogMs',
+  cost: ({ waitMs, runLogMs }) => (waitMs === 0 ? runLogMs : Math.log(waitMs + Math.exp(runLogMs)))
 }
