@@ -16,6 +16,7 @@ const job = (values: number[], more: object = {}) => ({
 
 describe('jobs, on a control plane with simulated devices', () => {
   let stack: Stack
+  let together = 0
   let first: SimulatedDevice
 
   beforeAll(async () => {
@@ -332,18 +333,53 @@ describe('jobs, on a control plane with simulated devices', () => {
     expect(first.assigned.filter(({ jobId }) => ids.includes(jobId))).toEqual([])
   })
 
-  it('loses no waiting job when Valkey is flushed', async () => {
+  /** In one request, so that they wait in bundles. */
+  async function submitTogether(count: number): Promise<string[]> {
+    const lines = Array.from({ length: count }, (_, i) =>
+      JSON.stringify({ ...job([i, 0, 0, 0]), id: `together-${++together}` })
+    )
+    const headers = { 'content-type': 'application/x-ndjson' }
+    const answers = await stack.must<string>('POST', '/jobs/batch', `${lines.join('\n')}\n`, headers)
+    return answers
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { jobId: string }).jobId)
+  }
+
+  it('runs nothing of a bundle that was cancelled while it waited, and all the rest of it', async () => {
     await stack.must('POST', `/devices/${first.deviceId}/cordon`)
-    const ids: string[] = []
-    for (let i = 0; i < 200; i++) ids.push((await stack.must<Job>('POST', '/jobs', job([i, 0, 0, 0]))).id)
-    const redis = new Redis(stack.config.redisUrl)
-    await eventually(async () => (await redis.zcard('skerry:deployment-sum-all:prioritized')) === 190)
-    await redis.flushall()
-    redis.disconnect()
+    const ids = await submitTogether(60)
+    const [cancelled, kept] = [ids.filter((_, i) => i % 2 === 0), ids.filter((_, i) => i % 2 === 1)]
+    for (const id of cancelled) await stack.must('POST', `/jobs/${id}/cancel`)
     await stack.must('POST', `/devices/${first.deviceId}/uncordon`)
-    for (const [i, id] of ids.entries()) expect((await stack.ended(id)).outputs?.[0]?.data).toEqual([i])
-    const runs = new Map<string, number>()
-    for (const { jobId } of first.assigned) runs.set(jobId, (runs.get(jobId) ?? 0) + 1)
-    expect(ids.map((id) => runs.get(id))).toEqual(ids.map(() => 1))
-  }, 60_000)
+    for (const id of kept) expect(await stack.ended(id)).toMatchObject({ state: 'succeeded' })
+    const assigned = first.assigned.map(({ jobId }) => jobId)
+    expect(assigned.filter((id) => cancelled.includes(id))).toEqual([])
+    expect(assigned.filter((id) => kept.includes(id)).sort()).toEqual(kept.sort())
+  })
+
+  it.each(['one by one', 'together'])(
+    'loses no waiting job that came %s when Valkey is flushed',
+    async (how) => {
+      await stack.must('POST', `/devices/${first.deviceId}/cordon`)
+      const ids = how === 'together' ? await submitTogether(200) : []
+      for (let i = ids.length; i < 200; i++) ids.push((await stack.must<Job>('POST', '/jobs', job([i, 0, 0, 0]))).id)
+      const queue = new JobQueue({ redisUrl: stack.config.redisUrl })
+      // Ten are held in memory, or the bundle that they came in.
+      await eventually(async () => {
+        const waiting = await queue.depth('deployment-sum-all')
+        return waiting > 100 && waiting <= 190
+      })
+      await queue.close()
+      const redis = new Redis(stack.config.redisUrl)
+      await redis.flushall()
+      redis.disconnect()
+      await stack.must('POST', `/devices/${first.deviceId}/uncordon`)
+      for (const [i, id] of ids.entries()) expect((await stack.ended(id)).outputs?.[0]?.data).toEqual([i])
+      const runs = new Map<string, number>()
+      for (const { jobId } of first.assigned) runs.set(jobId, (runs.get(jobId) ?? 0) + 1)
+      expect(ids.map((id) => runs.get(id))).toEqual(ids.map(() => 1))
+    },
+    60_000
+  )
 })

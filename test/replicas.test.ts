@@ -75,10 +75,11 @@ describe('replicas', { timeout: 120_000 }, () => {
     return id
   }
 
-  async function submitMany(from: number, to: number): Promise<Map<string, number>> {
-    const lines = Array.from({ length: to - from }, (_, i) =>
-      JSON.stringify({ kind: 'inference', model, inputs: inputOf([from + i, 0, 0, 0]), id: `${model}-${from + i}` })
-    )
+  async function submitMany(from: number, to: number, more: object = {}): Promise<Map<string, number>> {
+    const lines = Array.from({ length: to - from }, (_, i) => {
+      const inputs = inputOf([from + i, 0, 0, 0])
+      return JSON.stringify({ kind: 'inference', model, inputs, id: `${model}-${from + i}`, ...more })
+    })
     const headers = { 'content-type': 'application/x-ndjson' }
     const body = await stack.must<string>('POST', '/jobs/batch', `${lines.join('\n')}\n`, headers)
     const answers = body.trim().split('\n')
@@ -226,10 +227,11 @@ describe('replicas', { timeout: 120_000 }, () => {
     redis.disconnect()
     await expectAllOnce(jobs)
     // No slot is thought to be taken for good.
-    const more = await submitMany(1_000, 1_100)
-    await expectAllOnce(more)
-    for (const { device } of devices)
-      expect(device.assigned.filter(({ jobId }) => more.has(jobId)).length, device.options.name).toBeGreaterThan(5)
+    for (const [i, roaming] of devices.entries()) {
+      roaming.mostAtOnce = 0
+      await expectAllOnce(await submitMany(1_000 + 20 * i, 1_020 + 20 * i, { device: roaming.device.deviceId }))
+      expect(roaming.mostAtOnce, roaming.device.options.name).toBe(SLOTS)
+    }
   })
 
   it('refuses what a scheduler still does that was paused for longer than its lease', async () => {

@@ -1,14 +1,24 @@
 import { randomUUID } from 'node:crypto'
 import { type Job, Queue } from 'bullmq'
 import { Redis } from 'ioredis'
+import { BundledCounts } from './bundled-counts.ts'
+import { entryKey, keysOf, type Parcel, parcelsOf, unpack } from './bundles.ts'
 import { ExpiringBodies } from './expiring-bodies.ts'
 import { FetchWorker } from './fetch-worker.ts'
 
 /**
- * Which job, and which of its lives; `pool` is the BullMQ queue, a higher `priority` goes first. `data` is JSON, of what has
- * no row.
+ * Which job, and which of its lives; `pool` is the BullMQ queue, a higher `priority` goes first. Entries that are added
+ * together and name the same `bundle` are one job of BullMQ's, under that name: its scripts cost the same for one as for many.
+ * `data` is JSON.
  */
-export type QueueEntry = { id: string; epoch: number; pool: string; priority: number; data?: unknown }
+export type QueueEntry = {
+  id: string
+  epoch: number
+  pool: string
+  priority: number
+  bundle?: string | null
+  data?: unknown
+}
 export type Fetched = { id: string; epoch: number; data: unknown }
 
 export type JobQueueOptions = {
@@ -20,13 +30,6 @@ export type JobQueueOptions = {
 
 /** BullMQ's 21 bits of priority, 0 reserved: it beats all others. Callers' priorities are 0 to 100, higher first. */
 const bullPriority = (priority: number): number => 1_000 - priority
-
-/** BullMQ refuses ':' in ids, and an id that was delivered once may be added again only under another name. */
-const entryId = (id: string, epoch: number): string => `${id}-${epoch}`
-function parseEntryId(text: string): Omit<Fetched, 'data'> {
-  const cut = text.lastIndexOf('-')
-  return { id: text.slice(0, cut), epoch: Number(text.slice(cut + 1)) }
-}
 
 /** Jobs that are being taken out of a pool at the same time. */
 const FETCHED_AT_ONCE = 16
@@ -40,6 +43,7 @@ type Pool = { queue: Queue; worker: FetchWorker }
 export class JobQueue {
   /** Of what has no row. */
   readonly bodies: ExpiringBodies
+  readonly #bundled: BundledCounts
   readonly #redis: Redis
   readonly #prefix: string
   readonly #options: JobQueueOptions
@@ -58,6 +62,7 @@ export class JobQueue {
       retryStrategy: (n) => Math.min(50 * n, 1_000)
     })
     this.bodies = new ExpiringBodies(this.#redis, `${this.#prefix}-body-`)
+    this.#bundled = new BundledCounts(this.#redis, `${this.#prefix}-bundled`)
     this.#redis.on('error', (error) => options.onError?.(error))
   }
 
@@ -73,7 +78,7 @@ export class JobQueue {
     return pool
   }
 
-  /** Adds entries; one that is waiting already stays as it is. */
+  /** Adds entries; one that is waiting already, or whose bundle is, stays as it is. */
   async add(entries: readonly QueueEntry[]): Promise<void> {
     const byPool = new Map<string, QueueEntry[]>()
     for (const entry of entries) {
@@ -81,32 +86,30 @@ export class JobQueue {
       if (list === undefined) byPool.set(entry.pool, [entry])
       else list.push(entry)
     }
-    await Promise.all(
-      [...byPool].map(([pool, list]) =>
-        this.#pool(pool).queue.addBulk(
-          list.map((entry) => ({
-            name: 'job',
-            data: entry.data ?? null,
-            opts: {
-              jobId: entryId(entry.id, entry.epoch),
-              priority: bullPriority(entry.priority),
-              removeOnComplete: true
-            }
-          }))
-        )
-      )
+    await Promise.all([...byPool].map(([pool, list]) => this.#addTo(pool, parcelsOf(list))))
+  }
+
+  async #addTo(pool: string, parcels: readonly Parcel[]): Promise<void> {
+    await this.#pool(pool).queue.addBulk(
+      parcels.map(({ name, key, priority, data }) => ({
+        ...{ name, data },
+        opts: { jobId: key, priority: bullPriority(priority), removeOnComplete: true }
+      }))
     )
+    this.#bundled.added(pool, parcels)
   }
 
   /**
-   * Takes up to `limit` entries out of a pool, without waiting, best first. They are acknowledged at once: from here on
-   * only Postgres and the caller's memory know them, and a sweep brings back what the caller forgets.
+   * Takes up to `limit` entries out of a pool, without waiting, best first; the last bundle whole, although it is more. They
+   * are acknowledged at once: from here on only Postgres and the caller's memory know them, and a sweep brings back what the
+   * caller forgets.
    */
   async fetch(pool: string, limit: number): Promise<Fetched[]> {
     const { worker } = this.#pool(pool)
     const fetched: Fetched[] = []
     const takers: Promise<void>[] = []
     let left = limit
+    let bundled = 0
     let failure: unknown = null
     const reserve = (): boolean => left > 0 && left-- > 0
     // Most pools are empty or hold one: the first taker works alone, and while there is more, others share its way there and back.
@@ -121,7 +124,10 @@ export class JobQueue {
       const token = `fetch-${this.#nextToken++}`
       let job: Job | undefined = await worker.getNextJob(token, { block: false })
       while (job?.id !== undefined) {
-        fetched.push({ ...parseEntryId(job.id), data: job.data })
+        const own = unpack({ name: job.name, id: job.id, data: job.data })
+        fetched.push(...own)
+        left -= own.length - 1
+        bundled += own.length - 1
         const wantsNext = reserve()
         // A single job needs no second taker; its own acknowledgement asks for the next.
         if (fetched.length > 1) join()
@@ -132,28 +138,37 @@ export class JobQueue {
     }
     join()
     for (let i = 0; i < takers.length; i++) await takers[i]
+    this.#bundled.taken(pool, bundled)
     // What was taken is in nobody's hands but the caller's.
     if (failure !== null && fetched.length === 0) throw failure
     return fetched
   }
 
-  /** Takes entries back that nobody has fetched. */
+  /** Takes entries back that nobody has fetched; those of a bundle stay, and are for whoever fetches it to find ended. */
   async remove(entries: readonly QueueEntry[]): Promise<void> {
-    await Promise.all(entries.map((entry) => this.#pool(entry.pool).queue.remove(entryId(entry.id, entry.epoch))))
+    await Promise.all(entries.map((entry) => this.#pool(entry.pool).queue.remove(entryKey(entry.id, entry.epoch))))
   }
 
   /** How many entries wait in a pool. */
   async depth(pool: string): Promise<number> {
-    const { waiting = 0, prioritized = 0 } = await this.#pool(pool).queue.getJobCounts('waiting', 'prioritized')
-    return waiting + prioritized
+    const [{ waiting = 0, prioritized = 0 }, bundled] = await Promise.all([
+      this.#pool(pool).queue.getJobCounts('waiting', 'prioritized'),
+      this.#bundled.of(pool)
+    ])
+    if (waiting + prioritized > 0) return waiting + prioritized + Math.max(0, bundled)
+    if (bundled !== 0) await this.#bundled.forget(pool)
+    return 0
   }
 
   /** Those of the entries that BullMQ still holds for delivery. */
   async present(entries: readonly QueueEntry[]): Promise<Set<string>> {
     const pipeline = this.#redis.pipeline()
-    for (const entry of entries) pipeline.exists(this.#pool(entry.pool).queue.toKey(entryId(entry.id, entry.epoch)))
+    for (const entry of entries) {
+      const { queue } = this.#pool(entry.pool)
+      pipeline.exists(...keysOf(entry).map((key) => queue.toKey(key)))
+    }
     const answers = (await pipeline.exec()) ?? []
-    return new Set(entries.filter((_, i) => answers[i]?.[1] === 1).map((entry) => entry.id))
+    return new Set(entries.filter((_, i) => Number(answers[i]?.[1]) > 0).map((entry) => entry.id))
   }
 
   /**
@@ -168,6 +183,7 @@ export class JobQueue {
     const active = (await queue.getActive()).filter((job) => olderThanMs === 0 || (job.processedOn ?? 0) < takenBefore)
     for (const job of active) {
       if (job.id === undefined) continue
+      this.#bundled.taken(pool, unpack({ name: job.name, id: job.id, data: job.data }).length - 1)
       await this.#redis.del(`${queue.toKey(job.id)}:lock`)
       await job.remove()
     }
@@ -195,6 +211,7 @@ export class JobQueue {
   async removePool(name: string): Promise<void> {
     const { queue, worker } = this.#pool(name)
     await queue.obliterate({ force: true })
+    await this.#bundled.forget(name)
     this.#pools.delete(name)
     await worker.close()
     await queue.close()

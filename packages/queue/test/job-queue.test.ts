@@ -8,9 +8,11 @@ const entry = (id: number, more: object = {}) => ({ id: `job-${id}`, epoch: 1, p
 describe('JobQueue', () => {
   let queue: JobQueue
   let redis: Redis
+  let prefix: string
 
   beforeEach(() => {
-    const { url, prefix } = freshRedis()
+    const { url, prefix: own } = freshRedis()
+    prefix = own
     queue = new JobQueue({ redisUrl: url, prefix })
     redis = new Redis(url)
   })
@@ -51,6 +53,44 @@ describe('JobQueue', () => {
     await queue.add([entry(2)])
     expect(await queue.fetch('pool', 256)).toHaveLength(1)
     expect((await scripts()) - before).toBeLessThanOrEqual(3)
+  })
+
+  it('carries a bundle as one, and counts and finds each of its entries', async () => {
+    const bundled = Array.from({ length: 10 }, (_, i) => entry(i, { bundle: 'bundle', data: { i } }))
+    const alone = entry(10, { data: { i: 10 } })
+    await queue.add([...bundled, alone])
+    expect(await redis.zcard(`${prefix}:pool:prioritized`)).toBe(2)
+    expect(await queue.depth('pool')).toBe(11)
+    expect((await queue.present([...bundled, alone, entry(11)])).size).toBe(11)
+    // The last bundle comes whole.
+    const fetched = await queue.fetch('pool', 3)
+    expect(fetched.length).toBeGreaterThanOrEqual(3)
+    fetched.push(...(await queue.fetch('pool', 256)))
+    const ids = ({ id, epoch, data }: { id: string; epoch: number; data?: unknown }) =>
+      `${id} ${epoch} ${JSON.stringify(data)}`
+    expect(fetched.map(ids).sort()).toEqual([...bundled, alone].map(ids).sort())
+    expect(await queue.depth('pool')).toBe(0)
+    expect((await queue.present([...bundled, alone])).size).toBe(0)
+    expect(await queue.dropUnacknowledged('pool')).toBe(0)
+  })
+
+  it('delivers what of a bundle is added again by itself, and no bundle twice while it waits', async () => {
+    const bundled = [entry(1, { bundle: 'b' }), entry(2, { bundle: 'b' })]
+    await queue.add(bundled)
+    await queue.add(bundled)
+    expect(await queue.fetch('pool', 256)).toHaveLength(2)
+    // Its fetcher died with it: whoever finds the row adds it alone.
+    await queue.add([{ ...entry(2), bundle: null }])
+    expect([...(await queue.present(bundled))]).toEqual(['job-2'])
+    expect((await queue.fetch('pool', 256)).map(({ id }) => id)).toEqual(['job-2'])
+  })
+
+  it('counts what is in bundles anew once a pool is empty', async () => {
+    await queue.add([entry(1, { bundle: 'b' }), entry(2, { bundle: 'b' }), entry(3, { bundle: 'b' })])
+    await redis.del(`${prefix}:pool:prioritized`)
+    expect(await queue.depth('pool')).toBe(0)
+    await queue.add([entry(4), entry(5)])
+    expect(await queue.depth('pool')).toBe(2)
   })
 
   it('keeps bodies for their time and no longer', async () => {

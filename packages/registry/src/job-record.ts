@@ -53,8 +53,11 @@ export type NewJob = {
   requestHash: Uint8Array | null
 }
 
-/** A job in BullMQ: which row, and which of its lives. */
-export type QueuedJob = { id: string; epoch: number; pool: string; priority: number }
+/**
+ * A job in BullMQ: which row, and which of its lives. In its first life it goes there with others that were written with it,
+ * under the name `bundle`.
+ */
+export type QueuedJob = { id: string; epoch: number; pool: string; priority: number; bundle?: string | null }
 
 export type JobRow = {
   id: string

@@ -9,7 +9,7 @@ export async function queuedAfter(
   olderThanMs: number
 ): Promise<QueuedJob[]> {
   const { rows } = await pool.query<QueuedJob>(
-    `SELECT id, epoch, pool, priority FROM jobs
+    `SELECT id, epoch, pool, priority, CASE WHEN epoch = 1 THEN bundle END AS bundle FROM jobs
      WHERE state = 'queued' AND ($1::uuid IS NULL OR id > $1) AND queued_at <= now() - $3::int * interval '1 millisecond'
      ORDER BY id LIMIT $2`,
     [afterId, limit, olderThanMs]

@@ -17,7 +17,7 @@ import type { Placer } from '../scheduling/placer.ts'
 import { slotOf } from '../scheduling/work.ts'
 import { type CallRef, isTicket } from '../synchronous/call.ts'
 import type { CallRuns } from '../synchronous/call-runs.ts'
-import { entryOf } from './outbox.ts'
+import { aloneOf, entryOf } from './outbox.ts'
 import { PoolWatch } from './pool-watch.ts'
 import { poolsInUse } from './pools-in-use.ts'
 
@@ -230,7 +230,7 @@ export class Dispatcher {
 
   /** Into the placer's memory, so that what is most urgent can go first, whichever pool it lies in. */
   async #fetch(): Promise<void> {
-    const pools = this.#pools.take(POOLS_AT_ONCE, (pool) => this.#placer.room(pool) > 0)
+    const pools = this.#pools.take(POOLS_AT_ONCE, (pool) => this.#placer.wants(pool))
     if (pools.length === POOLS_AT_ONCE) this.#again = true
     await Promise.all(pools.map((pool) => this.#fetchFrom(pool)))
   }
@@ -239,7 +239,7 @@ export class Dispatcher {
     const { queue, registry } = this.#resources
     const limit = Math.min(this.#placer.room(pool), FETCH_LIMIT)
     const fetched = await queue.fetch(pool, limit)
-    if (fetched.length === limit) this.#pools.wake(pool)
+    if (fetched.length >= limit) this.#pools.wake(pool)
     else if (this.#pools.foundEmpty(pool)) queue.letGo(pool)
     if (fetched.length === 0) return
     const [loaded, calls] = await Promise.all([
@@ -251,7 +251,9 @@ export class Dispatcher {
     ])
     const fresh = fetched.flatMap(({ data }) => (data === null || isTicket(data) ? [] : [data as WaitingJob]))
     // Its class has no room although its pool had: it waits on in the pool.
-    const back: QueueEntry[] = [...fresh, ...loaded].filter((job) => !this.#placer.offer(job)).map(entryOf)
+    const back: QueueEntry[] = [...fresh, ...loaded]
+      .filter((job) => !this.#placer.offer(job))
+      .map((job) => aloneOf(entryOf(job)))
     for (const call of calls) {
       if (this.#calls.has(jobKey(call.job.id, call.job.epoch))) continue
       if (this.#placer.offerCall(call.job, call.times)) this.#calls.taken(call)

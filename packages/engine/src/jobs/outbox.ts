@@ -4,12 +4,16 @@ import type { EngineResources } from '../resources.ts'
 
 /** A row that was just written, with all that the scheduler goes by: it need not be read again to be placed. */
 export const entryOf = (job: WaitingJob): QueueEntry => ({
-  ...{ id: job.id, epoch: job.epoch, pool: job.pool, priority: job.priority },
+  ...{ id: job.id, epoch: job.epoch, pool: job.pool, priority: job.priority, bundle: job.bundle ?? null },
   data: job
 })
 
+/** The same on its own: what it was bundled with goes another way. */
+export const aloneOf = (entry: QueueEntry): QueueEntry => ({ ...entry, bundle: null })
+
 /** Beyond this many jobs waiting to be handed to BullMQ (it is down, or slow) the rows wait for the sweep instead. */
 const MAX_BACKLOG = 20_000
+const BATCH = 1_000
 
 /**
  * From the rows to BullMQ. A submitted job is durable once its row is; handing it over runs behind the answer, in batches, and
@@ -18,7 +22,9 @@ const MAX_BACKLOG = 20_000
 export class Outbox {
   readonly #resources: EngineResources
   readonly #wake: (pool: string) => void
-  #backlog: QueueEntry[] = []
+  /** What was written together stays together: a bundle is delivered whole. */
+  #backlog: (readonly QueueEntry[])[] = []
+  #waiting = 0
   #running: Promise<void> | null = null
 
   constructor(resources: EngineResources, wake: (pool: string) => void) {
@@ -27,8 +33,9 @@ export class Outbox {
   }
 
   enqueue(jobs: readonly QueueEntry[]): void {
-    if (this.#backlog.length + jobs.length > MAX_BACKLOG) return
-    this.#backlog.push(...jobs)
+    if (jobs.length === 0 || this.#waiting + jobs.length > MAX_BACKLOG) return
+    this.#backlog.push(jobs)
+    this.#waiting += jobs.length
     this.#running ??= this.#drain()
   }
 
@@ -36,7 +43,7 @@ export class Outbox {
     // Jobs that arrive in the same turn share the first round trip.
     await new Promise((resolve) => setImmediate(resolve))
     while (this.#backlog.length > 0) {
-      const batch = this.#backlog.splice(0, 1_000)
+      const batch = this.#take()
       try {
         await this.deliver(batch)
       } catch (error) {
@@ -45,6 +52,17 @@ export class Outbox {
     }
     // In the same turn as the check above, or a job that arrives in between would wait for the next one.
     this.#running = null
+  }
+
+  #take(): QueueEntry[] {
+    const batch: QueueEntry[] = []
+    while (batch.length < BATCH) {
+      const jobs = this.#backlog.shift()
+      if (jobs === undefined) break
+      batch.push(...jobs)
+    }
+    this.#waiting -= batch.length
+    return batch
   }
 
   /** Adds to BullMQ, then wakes the scheduler. */

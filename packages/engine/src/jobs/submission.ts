@@ -48,7 +48,6 @@ export function termsOf({ deadlineMs, admission, tolerations, spread }: GivenJob
 /** Takes jobs in: checks them against the model, stores their tensors and rows, and hands them to the outbox. */
 export class Submission {
   readonly #resources: EngineResources
-  readonly #outbox: Outbox
   readonly #gates: readonly SubmissionGate[]
   readonly #inserts: Batcher<NewJob, Submitted | SkerryError>
   readonly #serving: ServingModels
@@ -61,11 +60,15 @@ export class Submission {
     gates: readonly SubmissionGate[] = []
   ) {
     this.#resources = resources
-    this.#outbox = outbox
     this.#serving = serving
     this.#inputs = new InferenceInputs(resources)
     this.#gates = gates
-    this.#inserts = new Batcher((jobs) => insertJobs(resources.registry.pool, jobs))
+    this.#inserts = new Batcher(async (jobs) => {
+      const submitted = await insertJobs(resources.registry.pool, jobs)
+      const fresh = submitted.flatMap((each) => (each instanceof SkerryError ? [] : (each.waiting ?? [])))
+      outbox.enqueue(fresh.map(entryOf))
+      return submitted
+    })
   }
 
   /**
@@ -128,8 +131,6 @@ export class Submission {
   async insert(job: Omit<NewJob, 'id'> & { id?: string }): Promise<Submitted> {
     const submitted = await this.#inserts.submit({ id: newId(), ...job })
     if (submitted instanceof SkerryError) throw submitted
-    const { waiting } = submitted
-    if (waiting !== null) this.#outbox.enqueue([entryOf(waiting)])
     return submitted
   }
 }

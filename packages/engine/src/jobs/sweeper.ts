@@ -17,7 +17,7 @@ import type { Explanations } from '../scheduling/explanations.ts'
 import type { Completion } from './completion.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { EarlyEnds } from './early-ends.ts'
-import type { Outbox } from './outbox.ts'
+import { aloneOf, type Outbox } from './outbox.ts'
 import { poolsInUse } from './pools-in-use.ts'
 
 const PAGE = 2_000
@@ -107,7 +107,7 @@ export class Sweeper {
 
   async #readd(jobs: QueuedJob[]): Promise<void> {
     if (jobs.length === 0) return
-    await this.#outbox.deliver(jobs)
+    await this.#outbox.deliver(jobs.map(aloneOf))
     this.#resources.metrics.sweepReadds.inc(jobs.length)
     this.#resources.log.info({ jobs: jobs.length }, 'queued jobs added to the queue again')
   }

@@ -43,6 +43,7 @@ const SLOTS = ['infer', 'convert'] as const
 const LIMITS = { temperatureC: MAX_TEMPERATURE_C, batteryPercent: 0 }
 /** Jobs of one pool that are held in memory, so that one that nobody can work off leaves the others their room. */
 const POOL_ROOM = 10_000
+const BUNDLE_ROOM = 64
 
 export type PlacerOptions = {
   support: OperatorSupport
@@ -159,6 +160,15 @@ export class Placer {
   room(pool: string): number {
     const room = this.#cores[pool === CONVERSION_POOL ? 'convert' : 'infer'].room(pool, 0)
     return Math.min(room, this.#poolRoom - (this.#held.get(pool) ?? 0))
+  }
+
+  /**
+   * Whether to take jobs of a pool in: while some of it waits here, only once there is room for a whole bundle, because what
+   * of one finds no room goes back job by job.
+   */
+  wants(pool: string): boolean {
+    const room = this.room(pool)
+    return room > 0 && (room >= Math.min(BUNDLE_ROOM, this.#poolRoom / 100) || !this.#held.has(pool))
   }
 
   /** Postgres has just told its time; jobs' own are by it. */
