@@ -102,13 +102,15 @@ export class JobQueue {
   /**
    * Takes up to `limit` entries out of a pool, without waiting, best first; the last bundle whole, although it is more. They
    * are acknowledged at once: from here on only Postgres and the caller's memory know them, and a sweep brings back what the
-   * caller forgets.
+   * caller forgets. The first one is given to `onFirst` where it is no bundle, before it is acknowledged, and is not among
+   * those that are answered: a single job does not wait for what may come after it.
    */
-  async fetch(pool: string, limit: number): Promise<Fetched[]> {
+  async fetch(pool: string, limit: number, onFirst?: (first: Fetched) => void): Promise<Fetched[]> {
     const { worker } = this.#pool(pool)
     const fetched: Fetched[] = []
     const takers: Promise<void>[] = []
     let left = limit
+    let seen = 0
     let bundled = 0
     let failure: unknown = null
     const reserve = (): boolean => left > 0 && left-- > 0
@@ -125,13 +127,18 @@ export class JobQueue {
       let job: Job | undefined = await worker.getNextJob(token, { block: false })
       while (job?.id !== undefined) {
         const own = unpack({ name: job.name, id: job.id, data: job.data })
-        fetched.push(...own)
+        const [first] = own
+        const isFirst = seen === 0 && own.length === 1
+        seen += own.length
         left -= own.length - 1
         bundled += own.length - 1
         const wantsNext = reserve()
+        const acknowledged = worker.acknowledge(job, token, wantsNext)
+        if (isFirst && first !== undefined && onFirst !== undefined) onFirst(first)
+        else fetched.push(...own)
         // A single job needs no second taker; its own acknowledgement asks for the next.
-        if (fetched.length > 1) join()
-        job = await worker.acknowledge(job, token, wantsNext)
+        if (seen > 1) join()
+        job = await acknowledged
         if (!wantsNext) return
       }
       left = 0
@@ -140,7 +147,7 @@ export class JobQueue {
     for (let i = 0; i < takers.length; i++) await takers[i]
     this.#bundled.taken(pool, bundled)
     // What was taken is in nobody's hands but the caller's.
-    if (failure !== null && fetched.length === 0) throw failure
+    if (failure !== null && seen === 0) throw failure
     return fetched
   }
 

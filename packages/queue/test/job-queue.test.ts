@@ -55,6 +55,17 @@ describe('JobQueue', () => {
     expect((await scripts()) - before).toBeLessThanOrEqual(3)
   })
 
+  it('gives a single job away before it is acknowledged, and no bundle', async () => {
+    await queue.add([entry(1), entry(2)])
+    const early: string[] = []
+    const rest = await queue.fetch('pool', 256, ({ id }) => early.push(id))
+    expect([early, rest.map(({ id }) => id)]).toEqual([['job-1'], ['job-2']])
+    await queue.add([entry(3, { bundle: 'b' }), entry(4, { bundle: 'b' })])
+    expect(await queue.fetch('pool', 256, ({ id }) => early.push(id))).toHaveLength(2)
+    expect(early).toEqual(['job-1'])
+    expect(await queue.dropUnacknowledged('pool')).toBe(0)
+  })
+
   it('carries a bundle as one, and counts and finds each of its entries', async () => {
     const bundled = Array.from({ length: 10 }, (_, i) => entry(i, { bundle: 'bundle', data: { i } }))
     const alone = entry(10, { data: { i: 10 } })

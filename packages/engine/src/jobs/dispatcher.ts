@@ -1,5 +1,5 @@
 import { CONVERSION_LEASE_MS, type ControlFrame, INFERENCE_LEASE_MS } from '@skerry/contracts'
-import type { QueueEntry } from '@skerry/queue'
+import type { Fetched, QueueEntry } from '@skerry/queue'
 import {
   type Claim,
   type ClaimedJob,
@@ -236,11 +236,23 @@ export class Dispatcher {
   }
 
   async #fetchFrom(pool: string): Promise<void> {
-    const { queue, registry } = this.#resources
+    const { queue } = this.#resources
     const limit = Math.min(this.#placer.room(pool), FETCH_LIMIT)
-    const fetched = await queue.fetch(pool, limit)
-    if (fetched.length >= limit) this.#pools.wake(pool)
+    let first: Promise<unknown> | null = null
+    const fetched = await queue.fetch(pool, limit, (one) => {
+      first = this.#takeIn([one]).then(() => this.#place())
+      // Awaited below, together with what came after it.
+      first.catch(() => undefined)
+    })
+    const count = fetched.length + (first === null ? 0 : 1)
+    if (count >= limit) this.#pools.wake(pool)
     else if (this.#pools.foundEmpty(pool)) queue.letGo(pool)
+    await Promise.all([first, this.#takeIn(fetched)])
+  }
+
+  /** What has no room goes back into its pool. */
+  async #takeIn(fetched: readonly Fetched[]): Promise<void> {
+    const { queue, registry } = this.#resources
     if (fetched.length === 0) return
     const [loaded, calls] = await Promise.all([
       loadWaiting(
