@@ -46,6 +46,8 @@ export class ReplicaBus<Message extends BusMessage> {
         // What cannot be sent now is lost: sent later, it would tell of what was.
         enableOfflineQueue: false,
         autoResendUnfulfilledCommands: false,
+        // It remembers only what was confirmed: cut while it subscribes anew, it would be deaf from then on.
+        autoResubscribe: false,
         maxRetriesPerRequest: null,
         retryStrategy: (n) => Math.min(50 * n, 1_000)
       })
@@ -61,13 +63,14 @@ export class ReplicaBus<Message extends BusMessage> {
     this.#handlers = handlers
     this.#subscriber.on('messageBuffer', (_, data: Buffer) => this.#receive(data))
     await Promise.all([this.#publisher.connect(), this.#subscriber.connect()])
+    await this.#subscribe()
+    this.#publisher.on('ready', () => this.#handlers?.onReconnected())
+    // A failure is a connection that was cut again: the next one subscribes.
+    this.#subscriber.on('ready', () => void this.#subscribe().then(() => this.#handlers?.onReconnected(), this.#ignore))
+  }
+
+  async #subscribe(): Promise<void> {
     await this.#subscriber.subscribe(this.#channels.all, this.#channels.of(this.id))
-    for (const redis of [this.#publisher, this.#subscriber])
-      redis.on('ready', () => {
-        // ioredis subscribes again by itself, before any command that is sent from here on.
-        if (redis === this.#subscriber) void redis.ping().then(() => this.#handlers?.onReconnected(), this.#ignore)
-        else this.#handlers?.onReconnected()
-      })
   }
 
   /** Answers the message's number among those sent to that replica. */

@@ -99,4 +99,19 @@ describe('ReplicaBus', () => {
     await b.until(3)
     expect(b.gaps).toHaveLength(1)
   })
+
+  it('hears again whenever its connection was cut, also before it had subscribed anew', async () => {
+    for (let cut = 0; cut < 200; cut++) {
+      await redis.client('KILL', 'TYPE', cut % 3 === 0 ? 'pubsub' : 'normal')
+      await new Promise((resolve) => setTimeout(resolve, cut % 20))
+    }
+    const heard = new Set<Listener>()
+    for (const listener of [a, b, c]) listener.events.on('message', () => heard.add(listener))
+    const until = Date.now() + 10_000
+    while (heard.size < 3 && Date.now() < until) {
+      for (const { bus } of [a, b, c]) bus.broadcast({ type: 'x' })
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    expect(heard.size).toBe(3)
+  }, 30_000)
 })
