@@ -16,7 +16,7 @@ export type Submitted = { id: string; waiting: WaitingJob | null }
  */
 export async function insertJobs(pool: pg.Pool, jobs: NewJob[]): Promise<(Submitted | SkerryError)[]> {
   const bundles = bundlesOf(jobs)
-  const rows = jobs.map(({ inputs, requestHash, ...job }, i) => ({ ...job, bundle: bundles[i] }))
+  const rows = jobs.map((job, i) => ({ ...job, inputs: undefined, requestHash: undefined, bundle: bundles[i] }))
   const inserted = await pool.query<Times & { id: string }>({
     name: 'insert-jobs',
     text: `INSERT INTO jobs (id, kind, pool, priority, model, version, deployment, payload, inputs, target_device_id, selector,
@@ -44,7 +44,7 @@ export async function insertJobs(pool: pg.Pool, jobs: NewJob[]): Promise<(Submit
   )
   return jobs.map((job, i) => {
     const times = created.get(job.id)
-    if (times !== undefined) return { id: job.id, waiting: { ...waitingOf(job, times), bundle: bundles[i] ?? null } }
+    if (times !== undefined) return { id: job.id, waiting: waitingOf(job, times, bundles[i] ?? null) }
     const row = job.idempotencyKey === null ? undefined : known.get(job.idempotencyKey)
     if (row === undefined) return new SkerryError('internal', 'The job was neither stored nor found')
     if (job.requestHash === null || !row.request_hash.equals(job.requestHash))
@@ -73,10 +73,21 @@ function bundlesOf(jobs: readonly NewJob[]): (string | null)[] {
 
 type Times = Pick<WaitingJob, 'created_ms' | 'expires_ms'>
 
-const waitingOf = (job: NewJob, { created_ms, expires_ms }: Times): WaitingJob => ({
-  ...{ id: job.id, epoch: 1, pool: job.pool, priority: job.priority, kind: job.kind, model: job.model },
-  ...{ deployment: job.deployment, target_device_id: job.targetDeviceId, selector: job.selector, terms: job.terms },
-  ...{ created_ms, expires_ms }
+/** Field by field: for thousands a second that is half the time of spreading. */
+const waitingOf = (job: NewJob, times: Times, bundle: string | null): WaitingJob => ({
+  id: job.id,
+  epoch: 1,
+  pool: job.pool,
+  priority: job.priority,
+  bundle,
+  kind: job.kind,
+  model: job.model,
+  deployment: job.deployment,
+  target_device_id: job.targetDeviceId,
+  selector: job.selector,
+  terms: job.terms,
+  created_ms: times.created_ms,
+  expires_ms: times.expires_ms
 })
 
 type KnownRow = { id: string; idempotency_key: string; request_hash: Buffer }

@@ -4,7 +4,11 @@ import type { EngineResources } from '../resources.ts'
 
 /** A row that was just written, with all that the scheduler goes by: it need not be read again to be placed. */
 export const entryOf = (job: WaitingJob): QueueEntry => ({
-  ...{ id: job.id, epoch: job.epoch, pool: job.pool, priority: job.priority, bundle: job.bundle ?? null },
+  id: job.id,
+  epoch: job.epoch,
+  pool: job.pool,
+  priority: job.priority,
+  bundle: job.bundle ?? null,
   data: job
 })
 
