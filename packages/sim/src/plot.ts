@@ -45,7 +45,7 @@ export function plotSvg(cells: readonly Cell[]): string {
     `${drawn}</g>`
   const decades = Array.from({ length: ceiling - floor + 1 }, (_, d): [number, string] => [
     d / (ceiling - floor),
-    `${Number((10 ** (floor + d)).toPrecision(1))} ms`
+    tickLabel(floor + d)
   ])
   const colourOf = (i: number) => COLOURS[i % COLOURS.length] as string
   return (
@@ -78,3 +78,7 @@ export function plotSvg(cells: readonly Cell[]): string {
     '</svg>\n'
   )
 }
+
+/** Short enough to stand beside the axis. */
+const tickLabel = (decade: number): string =>
+  decade >= 3 ? `${10 ** (decade - 3)} s` : `${Number((10 ** decade).toPrecision(1))} ms`
