@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { Deployment, Job, JobRef } from '@skerry/contracts'
-import type { SimulatedDevice } from '@skerry/testkit'
+import { rowsOf, type SimulatedDevice } from '@skerry/testkit'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { deploy, inputOf, simulatedModel, summingDevice } from './simulated-model.ts'
@@ -269,6 +269,20 @@ describe('synchronous inference, over the Open Inference Protocol', { timeout: 6
       await stack.must('DELETE', '/deployments/brief-all')
       expect(await refused(waiting)).toEqual([409, expect.stringContaining('No deployment serves brief')])
       answerWith(device.assigned.at(-1) as SimulatedDevice['assigned'][number], 4)
+      expect((await answered(first)).outputs[0]?.data).toEqual([4])
+    })
+
+    it('says so when its deployment went in the very moment in which it came, and nothing was told of it', async () => {
+      await simulatedModel(stack, 'briefer', [{ recipe: 'float32', accuracy: 0.95 }])
+      await deploy(stack, 'briefer', 1)
+      const { response: first, assign } = await stuck([1, 1, 1, 1])
+      const waiting = infer([1, 1, 1, 1], {}, '/v2/models/briefer/infer')
+      const redis = new Redis(stack.config.redisUrl)
+      await eventually(async () => (await redis.exists('skerry:deployment-briefer-all:meta')) === 1)
+      redis.disconnect()
+      await rowsOf(stack.config.databaseUrl, "DELETE FROM deployments WHERE name = 'briefer-all'")
+      expect(await refused(waiting)).toEqual([409, expect.stringContaining('No deployment serves briefer')])
+      answerWith(assign, 4)
       expect((await answered(first)).outputs[0]?.data).toEqual([4])
     })
 

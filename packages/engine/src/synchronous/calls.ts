@@ -257,8 +257,9 @@ export class Calls {
   /** Of what was sent a while ago: what neither its pool, nor the scheduler, nor a device has is sent again. */
   async #askAfter(): Promise<void> {
     const { queue, nowMs } = this.#resources
-    const due = [...this.#pending.values()].filter((call) => nowMs() - call.sentAtMs >= ASKED_AFTER_MS)
-    if (due.length === 0) return
+    const all = [...this.#pending.values()].filter((call) => nowMs() - call.sentAtMs >= ASKED_AFTER_MS)
+    if (all.length === 0) return
+    const due = await this.#stillServed(all)
     const asked = due.map((call) => ({ id: call.id, epoch: call.epoch, ...placeOf(call) }))
     const present = await queue.present(asked)
     const waiting = asked.filter(({ id }) => present.has(id))
@@ -277,6 +278,22 @@ export class Calls {
     }
     for (const { id, epoch } of missing)
       if (!held.has(jobKey(id, epoch))) this.#onLost({ id, epoch }, 'nobody had it any more')
+  }
+
+  /** What came just when its deployment went may wait for devices that serve it no more: it is asked of another, or refused. */
+  async #stillServed(calls: readonly PendingCall[]): Promise<PendingCall[]> {
+    const { cluster } = this.#parts
+    const names = new Set(calls.map(({ ticket }) => ticket.terms.deployment ?? ''))
+    // While Postgres is away, calls go on.
+    const found = await this.#resources.registry.deployments.terms([...names]).catch(() => null)
+    if (found === null) return [...calls]
+    const there = new Set(found.map(({ name }) => name))
+    const isServed = ({ ticket }: PendingCall): boolean => there.has(ticket.terms.deployment ?? '')
+    for (const call of calls.filter((each) => !isServed(each))) {
+      cluster.tell({ type: 'call-ended', id: call.id, epoch: call.epoch })
+      void this.#repeat(call)
+    }
+    return calls.filter(isServed)
   }
 
   async #late(call: PendingCall): Promise<void> {
