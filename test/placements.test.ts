@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import type { Deployment, Job, Problem, Variant } from '@skerry/contracts'
 import { rowsOf, type SimulatedDevice } from '@skerry/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { deploy, simulatedModel, summingDevice } from './simulated-model.ts'
+import { deploy, inputOf, simulatedModel, summingDevice } from './simulated-model.ts'
 import { eventually, Stack } from './stack.ts'
 
 describe('placements and sources, on a control plane with simulated devices', () => {
@@ -100,6 +100,18 @@ describe('placements and sources, on a control plane with simulated devices', ()
     expect(await timed(devices.past)).toHaveLength(2)
     for (const device of Object.values(devices)) await device.close()
   })
+
+  it('ends a job that came in the moment in which its deployment was deleted', async () => {
+    await simulatedModel(stack, 'leaving', [{ recipe: 'float32', accuracy: 0.9 }])
+    const device = await summingDevice(stack, 'leaving')
+    await deploy(stack, 'leaving', 1)
+    await stack.must('POST', `/devices/${device.deviceId}/cordon`)
+    const inputs = inputOf([1, 0, 0, 0])
+    const { id } = await stack.must<Job>('POST', '/jobs', { kind: 'inference', model: 'leaving', inputs })
+    await rowsOf(stack.config.databaseUrl, "DELETE FROM deployments WHERE name = 'leaving-all'")
+    expect(await stack.ended(id)).toMatchObject({ state: 'failed', error: { code: 'deployment-deleted' } })
+    await device.close()
+  }, 30_000)
 
   it('keeps a blob that was stored before, when the same bytes are refused as a source', async () => {
     const bytes = Buffer.from('precious, and no model')

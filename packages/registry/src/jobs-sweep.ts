@@ -22,6 +22,15 @@ export async function openPools(pool: pg.Pool): Promise<string[]> {
   return rows.map((row) => row.pool)
 }
 
+/** Deployments that are gone and still have open jobs: those came in the moment in which it was deleted. */
+export async function goneWithJobs(pool: pg.Pool): Promise<string[]> {
+  const { rows } = await pool.query<{ deployment: string }>(
+    `SELECT DISTINCT deployment FROM jobs WHERE state IN ('queued', 'running') AND deployment IS NOT NULL
+     AND NOT EXISTS (SELECT FROM deployments WHERE name = jobs.deployment)`
+  )
+  return rows.map((row) => row.deployment)
+}
+
 /** Tensors are kept a day after the end, rows thirty. */
 export async function retire(pool: pg.Pool): Promise<{ tensors: number; rows: number }> {
   const tensors = await pool.query(

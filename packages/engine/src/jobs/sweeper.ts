@@ -3,6 +3,7 @@ import {
   type EndedEarly,
   expireJobs,
   findJob,
+  goneWithJobs,
   graceLeases,
   leaseExpired,
   type QueuedJob,
@@ -77,6 +78,9 @@ export class Sweeper {
       if (gone.length > 0) onReplicasGone(gone)
     })
     this.#tasks.every(10_000, () => this.sweepQueued(UNDER_WAY_MS))
+    this.#tasks.every(10_000, async () => {
+      for (const deployment of await goneWithJobs(registry.pool)) await this.#earlyEnds.failJobsOf(deployment)
+    })
     this.#tasks.every(3_600_000, async () => void (await retire(registry.pool)))
   }
 
