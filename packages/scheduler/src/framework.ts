@@ -85,12 +85,14 @@ export type Filter = {
 
 /**
  * A soft preference: a cost in logarithms of time, so that 0.01 counts as one per cent more of it; lower is better. It is
- * asked often, and allocates nothing. Weights come from configuration, for each of the two choices.
+ * asked often, and allocates nothing.
  */
 export type Score = {
   name: string
   /** What it reads, for docs. */
   reads: string
+  /** How much it counts where a device is chosen, and where work is; unless configuration says otherwise. */
+  weight: { device?: number; work?: number }
   cost: (candidate: Candidate) => number
 }
 

@@ -14,6 +14,7 @@ const TIGHT = 1e6
 const HARDLY = Math.log(0.02)
 /** With a chance above this no further device of the kind need be looked for. */
 const SURE = Math.log(0.9)
+
 /** Chooses among the free devices that may do a line's work. */
 export class FreeDevice {
   readonly #devices: DeviceTable

@@ -5,5 +5,6 @@ import { finishLogMs } from './candidate.ts'
 export const affinityScore: Score = {
   name: 'affinity',
   reads: 'fastestLogMs, waitMs, coldStartMs, runLogMs',
+  weight: { work: 1 },
   cost: (candidate) => finishLogMs(candidate) - candidate.fastestLogMs
 }

@@ -4,5 +4,6 @@ import type { Score } from '../framework.ts'
 export const ageScore: Score = {
   name: 'age',
   reads: 'overdue',
+  weight: { work: 5 },
   cost: ({ overdue }) => -overdue
 }

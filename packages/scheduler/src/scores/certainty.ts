@@ -4,5 +4,6 @@ import type { Score } from '../framework.ts'
 export const certaintyScore: Score = {
   name: 'certainty',
   reads: 'logChance',
+  weight: { device: 2, work: 2 },
   cost: ({ logChance }) => -logChance
 }

@@ -6,5 +6,6 @@ import { predictedFinishScore } from './predicted-finish.ts'
 export const coldStartScore: Score = {
   name: 'cold-start',
   reads: 'coldStartMs, waitMs, runLogMs',
+  weight: { device: 1, work: 1 },
   cost: (candidate) => (candidate.coldStartMs === 0 ? 0 : finishLogMs(candidate) - predictedFinishScore.cost(candidate))
 }

@@ -10,5 +10,7 @@ const USUAL_WATTS = 5
 export const energyScore: Score = {
   name: 'energy',
   reads: 'watts',
+  // Only between devices that are nearly equal: twice the power counts as 1.4 % more time.
+  weight: { device: 0.02 },
   cost: ({ watts }) => (watts > 0 ? Math.log(watts / USUAL_WATTS) : 0)
 }

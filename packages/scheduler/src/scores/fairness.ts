@@ -4,5 +4,6 @@ import type { Score } from '../framework.ts'
 export const fairnessScore: Score = {
   name: 'fairness',
   reads: 'failedLogShare',
+  weight: { work: 0.3 },
   cost: ({ failedLogShare }) => -failedLogShare
 }

@@ -4,5 +4,6 @@ import type { Score } from '../framework.ts'
 export const predictedFinishScore: Score = {
   name: 'predicted-finish',
   reads: 'waitMs, runLogMs',
+  weight: { device: 1, work: 1 },
   cost: ({ waitMs, runLogMs }) => (waitMs === 0 ? runLogMs : Math.log(waitMs + Math.exp(runLogMs)))
 }

@@ -7,5 +7,6 @@ import type { Score } from '../framework.ts'
 export const thriftScore: Score = {
   name: 'thrift',
   reads: 'kindLogMs',
+  weight: { device: 0.5 },
   cost: ({ kindLogMs }) => -kindLogMs
 }

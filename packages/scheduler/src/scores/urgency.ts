@@ -8,5 +8,6 @@ const LEAST_SLACK = 0.1
 export const urgencyScore: Score = {
   name: 'urgency',
   reads: 'slackMs, waitMs, coldStartMs, runLogMs',
+  weight: { work: 0.5 },
   cost: (candidate) => Math.log(candidate.slackMs + LEAST_SLACK * predictedFinishMs(candidate) + 1e-6)
 }

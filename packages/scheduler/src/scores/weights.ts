@@ -7,10 +7,13 @@ export type Weights = Readonly<Record<string, number>>
 /** A decision is one of two: which free device does this work, or which waiting work this device that became free does. */
 export type ScoreWeights = { device: Weights; work: Weights }
 
-export const DEFAULT_WEIGHTS: ScoreWeights = {
-  // Energy and wear only decide between devices that are nearly equal: twice the power counts as 1.4 % more time.
-  device: { 'predicted-finish': 1, 'cold-start': 1, certainty: 2, thrift: 0.5, energy: 0.02, wear: 0.005 },
-  work: { 'predicted-finish': 1, 'cold-start': 1, certainty: 2, affinity: 1, urgency: 0.5, fairness: 0.3, age: 5 }
+/** As the scores themselves say. */
+export const DEFAULT_WEIGHTS: ScoreWeights = { device: weightsOf('device'), work: weightsOf('work') }
+
+function weightsOf(choice: keyof ScoreWeights): Weights {
+  return Object.fromEntries(
+    SCORES.flatMap(({ name, weight }) => (weight[choice] === undefined ? [] : [[name, weight[choice]]]))
+  )
 }
 
 /** The defaults with what differs from them. @throws RangeError for a name that no score has, or a weight that is none. */
