@@ -237,7 +237,10 @@ describe('real agents, the real converter and both runtimes', () => {
     const failed = await convert('broken', { variants: ['float32'] })
     expect(failed.state).toBe('failed')
     expect(failed.error?.message).not.toBe('')
-    const slow = await convert('1', { timeLimitMs: 100, suffix: 'slow', fresh: true })
+    // One variant alone is made within the limit on a fast machine.
+    const int8 = ['', '-uint8', '-float', '-pertensor', '-dynamicbatch'].map((more) => `full_int8${more}`)
+    const many = ['float32', 'float16', 'dynamic_int8', 'int16x8', ...int8]
+    const slow = await convert('1', { variants: many, timeLimitMs: 1_000, suffix: 'slow', fresh: true })
     expect(slow).toMatchObject({ state: 'failed', error: { code: 'conversion-timeout' } })
     expect((await convert('1', { variants: ['float32'], suffix: 'again' })).state).toBe('succeeded')
   }, 200_000)

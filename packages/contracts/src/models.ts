@@ -251,7 +251,7 @@ export const ConversionRequest = Type.Object(
     fresh: Type.Optional(
       Type.Boolean({ default: false, description: 'Convert and prove again what was converted before' })
     ),
-    timeLimitMs: Type.Optional(Type.Integer({ minimum: 100, maximum: 6 * 3_600_000, default: 1_800_000 }))
+    timeLimitMs: Type.Optional(Type.Integer({ minimum: 1000, maximum: 6 * 3_600_000, default: 1_800_000 }))
   },
   { additionalProperties: false }
 )

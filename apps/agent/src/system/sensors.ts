@@ -103,17 +103,29 @@ export class ThrottlingReader {
 /** The emptiest battery that powers the machine; a mouse's is none. null without one. */
 export async function readBattery(files: SystemFiles): Promise<Battery | null> {
   let emptiest: Battery | null = null
-  for (const supply of await files.list(POWER)) {
-    const at = (file: string): string => join(POWER, supply, file)
-    if ((await files.text(at('type'))) !== 'Battery' || (await files.text(at('scope'))) === 'Device') continue
-    const percent = await files.number(at('capacity'))
+  for (const supply of await batteries(files)) {
+    const percent = await files.number(join(supply, 'capacity'))
     if (percent === null || (emptiest !== null && emptiest.percent <= percent)) continue
-    emptiest = { percent, discharging: (await files.text(at('status'))) === 'Discharging' }
+    emptiest = { percent, discharging: await isDischarging(files, supply) }
   }
   return emptiest
 }
 
-/** Microwatts beyond what an edge device draws are a sensor that is not connected. */
+/** Folders of those that power the machine. */
+async function batteries(files: SystemFiles): Promise<string[]> {
+  const found: string[] = []
+  for (const name of await files.list(POWER)) {
+    const supply = join(POWER, name)
+    if ((await files.text(join(supply, 'type'))) !== 'Battery') continue
+    if ((await files.text(join(supply, 'scope'))) !== 'Device') found.push(supply)
+  }
+  return found
+}
+
+const isDischarging = async (files: SystemFiles, supply: string): Promise<boolean> =>
+  (await files.text(join(supply, 'status'))) === 'Discharging'
+
+/** More than any edge device draws is a sensor that is not connected. */
 const MAX_WATTS = 10_000
 
 /**
@@ -121,11 +133,8 @@ const MAX_WATTS = 10_000
  * several is the input of the whole board (its other rails are parts of it). null where nothing is told.
  */
 export async function readWatts(files: SystemFiles): Promise<number | null> {
-  for (const supply of await files.list(POWER)) {
-    const at = (file: string): string => join(POWER, supply, file)
-    if ((await files.text(at('type'))) !== 'Battery' || (await files.text(at('scope'))) === 'Device') continue
-    if ((await files.text(at('status'))) !== 'Discharging') continue
-    const watts = await batteryWatts(files, at)
+  for (const supply of await batteries(files)) {
+    const watts = (await isDischarging(files, supply)) ? await batteryWatts(files, supply) : null
     if (watts !== null) return watts
   }
   let most: number | null = null
@@ -139,11 +148,14 @@ export async function readWatts(files: SystemFiles): Promise<number | null> {
 }
 
 /** Batteries tell their power, or current (uA) and voltage (uV); some drivers tell a negative current while they empty. */
-async function batteryWatts(files: SystemFiles, at: (file: string) => string): Promise<number | null> {
-  const power = await files.number(at('power_now'))
+async function batteryWatts(files: SystemFiles, supply: string): Promise<number | null> {
+  const power = await files.number(join(supply, 'power_now'))
   if (power !== null) return credibleWatts(Math.abs(power))
-  const [current, voltage] = await Promise.all([files.number(at('current_now')), files.number(at('voltage_now'))])
-  return current === null || voltage === null ? null : credibleWatts((Math.abs(current) * voltage) / 1e6)
+  const [current, voltage] = await Promise.all(
+    ['current_now', 'voltage_now'].map((file) => files.number(join(supply, file)))
+  )
+  if (current == null || voltage == null) return null
+  return credibleWatts((Math.abs(current) * voltage) / 1e6)
 }
 
 function credibleWatts(microwatts: number | null): number | null {
