@@ -1,6 +1,7 @@
 import { type Bound, upperBound } from './bound.ts'
 import type { LatencyTable } from './csv.ts'
 import { policyOf } from './policies.ts'
+import { type PredictionError, quantiles } from './prediction.ts'
 import { mean, meanInterval } from './quantile.ts'
 import { type PolicyReport, report } from './report.ts'
 import { makeWorkload, type WorkloadOptions } from './workload.ts'
@@ -17,8 +18,15 @@ export const FIGURES = [
 ] as const
 export type Figure = (typeof FIGURES)[number]
 
-/** Means over the seeds, and half the width of each mean's 95 % confidence interval. */
-export type Summary = PolicyReport & { ci95: Record<Figure, number>; bySeed: PolicyReport[] }
+/**
+ * Means over the seeds, and half the width of each mean's 95 % confidence interval; |log(run / prediction)| over the runs
+ * of all seeds.
+ */
+export type Summary = PolicyReport & {
+  ci95: Record<Figure, number>
+  bySeed: PolicyReport[]
+  predictionError: PredictionError
+}
 export type Experiment = {
   table: LatencyTable
   trace: Float64Array
@@ -27,20 +35,17 @@ export type Experiment = {
   seeds: readonly number[]
 }
 
-/** Runs one policy over the same worlds as every other; `onError` takes |log(run / prediction)| of some of the runs. */
-export function runPolicy(
-  name: string,
-  experiment: Experiment,
-  onError: (error: number) => void = () => undefined
-): Summary {
+/** Runs one policy over the same worlds as every other. */
+export function runPolicy(name: string, experiment: Experiment): Summary {
   const { table, trace, fleet, disturbance, seeds } = experiment
+  const errors: number[] = []
   const reports = seeds.map((seed) => {
     const workload = makeWorkload(table, trace, { ...fleet, seed })
     const outcome = simulate(workload, policyOf(name, seed), { seed, ...disturbance })
-    outcome.seenErrors.forEach(onError)
+    for (const error of outcome.seenErrors) errors.push(error)
     return report(name, workload, outcome)
   })
-  return summarize(reports)
+  return { ...summarize(reports), predictionError: quantiles(errors) }
 }
 
 export function boundOf({ table, trace, fleet, disturbance, seeds }: Experiment): Bound {
@@ -48,7 +53,7 @@ export function boundOf({ table, trace, fleet, disturbance, seeds }: Experiment)
   return { goodputPercent: mean(bounds.map((each) => each.goodputPercent)), how: bounds[0]?.how ?? '' }
 }
 
-export function summarize(reports: readonly PolicyReport[]): Summary {
+export function summarize(reports: readonly PolicyReport[]): Omit<Summary, 'predictionError'> {
   const [head] = reports
   if (head === undefined) throw new RangeError('a summary needs at least one seed')
   const intervals = FIGURES.map((figure) => [figure, meanInterval(reports.map((each) => each[figure]))] as const)

@@ -1,4 +1,5 @@
 import { type Cell, type Comparison, compare } from './matrix.ts'
+import { asFactor } from './prediction.ts'
 
 /*
  * Tables that a command writes into a document, between <!-- NAME:begin --> and <!-- NAME:end -->, as the formatter sets
@@ -23,7 +24,7 @@ export function failureTable(cells: readonly Cell[]): string {
   )
 }
 
-/** `skerry` beside its two strong peers, and the bound. */
+/** `skerry` beside its two strong peers, and the bound; and how far its runs were from what it predicted. */
 export function comparisonTable(cells: readonly Cell[]): string {
   const head = [
     'deadline, load',
@@ -32,7 +33,8 @@ export function comparisonTable(cells: readonly Cell[]): string {
     'of late-edf',
     'seeds no worse',
     'worst model beside the better of both',
-    'any schedule fails at least'
+    'any schedule fails at least',
+    'p90 of run over prediction'
   ]
   const rows = cells.flatMap((cell) => {
     const refuse = compare(cell, 'skerry', 'predicted-finish-refuse')
@@ -50,7 +52,8 @@ export function comparisonTable(cells: readonly Cell[]): string {
         share(edf),
         won(edf),
         `${edf.worstModel[0].toFixed(1)} to ${better.toFixed(1)}`,
-        bound === null ? '-' : `${(100 - bound).toFixed(2)} %`
+        bound === null ? '-' : `${(100 - bound).toFixed(2)} %`,
+        asFactor(cell.policies.find(({ name }) => name === 'skerry')?.predictionError.p90 ?? Number.NaN)
       ]
     ]
   })

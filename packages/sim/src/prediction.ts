@@ -36,6 +36,9 @@ export function unseenError(table: LatencyTable, seeds: readonly number[]): Unse
   return { unseen: quantiles(ours), twoWay: quantiles(peer), pairs: ours.length }
 }
 
+/** A difference of logarithms as people read it: 0.26 is 1.297x. */
+export const asFactor = (logRatio: number): string => `${Math.exp(logRatio).toFixed(3)}x`
+
 export function quantiles(errors: readonly number[]): PredictionError {
   const sorted = [...errors].sort((a, b) => a - b)
   return { p50: quantile(sorted, 0.5), p90: quantile(sorted, 0.9) }

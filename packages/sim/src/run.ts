@@ -6,7 +6,7 @@ import { matrixOf } from './matrix.ts'
 import { comparisonTable, failureTable, placeSection } from './matrix-markdown.ts'
 import { plotSvg } from './plot.ts'
 import { leftOutAt, POLICY_NAMES } from './policies.ts'
-import { quantiles, unseenError } from './prediction.ts'
+import { asFactor, quantiles, unseenError } from './prediction.ts'
 
 /** `npm run sim`. Answers the exit code. @throws RangeError when an argument is wrong. */
 export function runSim(argv: readonly string[], print: (line: string) => void): number {
@@ -30,18 +30,16 @@ export function runSim(argv: readonly string[], print: (line: string) => void): 
   const experiment: Experiment = { table, trace, fleet, disturbance, seeds }
   const say = asked.json ? () => undefined : print
   if (asked.matrix) return runMatrix(asked, experiment, names, print, say)
-  const seenErrors: number[] = []
   const policies = names.map((name) => {
-    const { bySeed: _, ...summary } = runPolicy(name, experiment, (error) => {
-      if (name === 'skerry') seenErrors.push(error)
-    })
+    const { bySeed: _, ...summary } = runPolicy(name, experiment)
     say(
-      `${name.padEnd(25)} failed ${summary.failedPercent.toFixed(1)} %, worst model ` +
-        `${summary.worstModelFailedPercent.toFixed(1)} %, p99 ${summary.p99Ms.toFixed(1)} ms`
+      `${name.padEnd(25)} goodput ${summary.goodputPercent.toFixed(2)} %, worst model failed ` +
+        `${summary.worstModelFailedPercent.toFixed(1)} %, p99 ${summary.p99Ms.toFixed(1)} ms, nine of ten runs within ` +
+        `${asFactor(summary.predictionError.p90)} of the prediction`
     )
     return summary
   })
-  const seen = quantiles(seenErrors)
+  const seen = policies.find(({ name }) => name === 'skerry')?.predictionError ?? quantiles([])
   if (asked.plot !== undefined) {
     const cells = matrixOf(experiment, { names, loads: asked.loads, deadlines: [fleet.deadline], boundSeeds: 0 }, say)
     fs.writeFileSync(asked.plot, plotSvg(cells))

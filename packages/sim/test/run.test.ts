@@ -62,11 +62,23 @@ describe('the command', () => {
     expect(text).toMatch(/^before\n<!-- sim:begin -->\n\n\| failed % \(worst model\)/)
     expect(text).not.toContain('old')
     for (const name of POLICY_NAMES) expect(text).toContain(`| ${name} `)
+    expect(text.match(/\| 1\.\d{3}x /g)).toHaveLength(4)
     for (const deadline of [2, 5]) {
       const svg = fs.readFileSync(path.join(folder, `plot-${deadline}x.svg`), 'utf8')
       for (const name of POLICY_NAMES) expect(svg).toContain(`>${name}</text>`)
       expect(svg).not.toContain('NaN')
     }
+  })
+
+  it('says for people how each policy did, and how far runs were from what was predicted', () => {
+    const { lines } = run('--policies', 'late-edf,skerry', '--seeds', '2')
+    expect(lines.slice(0, -1).map((line) => line.split(' ')[0])).toEqual(['late-edf', 'skerry'])
+    const { policies, prediction } = JSON.parse(lines.at(-1) as string)
+    const { goodputPercent, predictionError } = policies[1]
+    expect(lines[1]).toContain(` goodput ${goodputPercent.toFixed(2)} %`)
+    expect(lines[1]).toContain(` within ${Math.exp(prediction.seenP90).toFixed(3)}x of the prediction`)
+    expect(prediction.seenP90).toBe(predictionError.p90)
+    expect(predictionError.p50).toBeLessThan(predictionError.p90)
   })
 
   it('leaves out what looks at every device where there are thousands, and says so', () => {

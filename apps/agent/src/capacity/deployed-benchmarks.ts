@@ -27,8 +27,10 @@ export type DeployedBenchmarksDeps = StepDeps & {
 }
 
 const MAX_RUNS = 50
-/** Of inference; a model for which this is too short runs once. */
+/** Of inference, beyond the least number of runs. */
 const MAX_STEADY_MS = 800
+/** However slow the model: one run in a hundred takes several times as long, and of fewer the median would tell of it. */
+const MIN_RUNS = 5
 const MAX_WARMUP_RUNS = 5
 const MAX_WARMUP_MS = 200
 const RESEND_AFTER_MS = 30_000
@@ -145,9 +147,9 @@ export class DeployedBenchmarks {
     if (!(await this.#mayRun(unit))) return null
     const hosted = await host.model(unit.id)
     const inputs = (await firstGoldenInput(unit, hosted.session, this.#deps)) ?? emptyInputs(hosted.session)
-    const phase = async (mostRuns: number, mostMs: number): Promise<number[] | null> => {
+    const phase = async (leastRuns: number, mostRuns: number, mostMs: number): Promise<number[] | null> => {
       const times: number[] = []
-      for (let spentMs = 0; times.length < mostRuns && spentMs < mostMs; ) {
+      for (let spentMs = 0; times.length < leastRuns || (times.length < mostRuns && spentMs < mostMs); ) {
         const release = await this.#idleSlot()
         try {
           if (!(await this.#mayRun(unit))) return null
@@ -161,10 +163,10 @@ export class DeployedBenchmarks {
       return times
     }
     // Its golden inputs were its first inferences; without any, this is.
-    if (hosted.firstMs === undefined && (await phase(1, 1)) === null) return null
+    if (hosted.firstMs === undefined && (await phase(1, 1, 0)) === null) return null
     const firstMs = hosted.firstMs ?? 0
-    const warmupMs = firstMs >= MAX_WARMUP_MS ? [] : await phase(MAX_WARMUP_RUNS, MAX_WARMUP_MS)
-    const steadyMs = warmupMs === null ? null : await phase(MAX_RUNS, MAX_STEADY_MS)
+    const warmupMs = firstMs >= MAX_WARMUP_MS ? [] : await phase(0, MAX_WARMUP_RUNS, MAX_WARMUP_MS)
+    const steadyMs = warmupMs === null ? null : await phase(MIN_RUNS, MAX_RUNS, MAX_STEADY_MS)
     if (warmupMs === null || steadyMs === null) return null
     const { count: runs, ...steady } = statistics(steadyMs)
     const { count: warmupRuns, avgMs: warmupAvgMs } = statistics(warmupMs)

@@ -4,7 +4,6 @@ import {
   type AdmissionCandidate,
   admit,
   DEFAULT_WEIGHTS,
-  type DeviceSnapshot,
   type FilterContext,
   firstRejection,
   type OperatorSupport,
@@ -18,16 +17,17 @@ import { CONVERSION_POOL } from '../jobs/pools.ts'
 import type { Decision, MeasurementWish } from './decision.ts'
 import { Demands } from './demands.ts'
 import { Forecast } from './forecast.ts'
-import { Indices } from './indices.ts'
+import { HeldWorks } from './held-works.ts'
+import { KnownDevices } from './known-devices.ts'
 import { PlacedRuns } from './placed-runs.ts'
 import { ServerClock } from './server-clock.ts'
-import { snapshotOf } from './snapshots.ts'
 import { Spreads } from './spreads.ts'
 import {
   columnOf,
   demandKey,
   deploymentColumn,
   type PlacedJob,
+  type Slot,
   slotOf,
   type Terms,
   timesOf,
@@ -36,7 +36,6 @@ import {
   workRequest
 } from './work.ts'
 
-type Slot = 'infer' | 'convert'
 type Demand = WaitingWork['demand']
 
 const SLOTS = ['infer', 'convert'] as const
@@ -60,15 +59,8 @@ export type PlacerOptions = {
 export class Placer {
   readonly forecasts: Record<Slot, Forecast>
   readonly #cores: Record<Slot, ActiveScheduler>
-  /** Numbers are kept for devices that are away: what was learnt of them stays, and jobs may name them. */
-  readonly #devices = new Indices()
-  readonly #sessions: (Session | undefined)[] = []
-  /** As each device last came, also of those that are away. */
-  readonly #kinds: (string | undefined)[] = []
-  readonly #snapshots: (Record<Slot, DeviceSnapshot | null> | undefined)[] = []
-  readonly #works = new Map<string, WaitingWork>()
-  /** By pool. */
-  readonly #held = new Map<string, number>()
+  readonly #devices = new KnownDevices()
+  readonly #works = new HeldWorks()
   readonly #poolRoom: number
   readonly #demands = new Demands()
   readonly #spreads = new Spreads()
@@ -101,24 +93,18 @@ export class Placer {
 
   /** A device came, or what filters read of it changed. */
   upsert(session: Session): void {
-    const kind = kindOf(session)
-    const index = this.#devices.of(session.deviceId)
-    const before = this.#sessions[index]
-    const isOfKind = before !== undefined && this.#kinds[index] === kind
-    this.#sessions[index] = session
-    this.#snapshots[index] = { infer: null, convert: null }
+    const { index, kind, isUpdate, isKnown } = this.#devices.arrive(session)
     const respread = this.#spreads.noteDevice(session.deviceId, session.labels)
     for (const slot of SLOTS) {
-      if (isOfKind) this.#cores[slot].deviceChanged(index)
+      if (isUpdate) this.#cores[slot].deviceChanged(index)
       else {
         const number = this.forecasts[slot].kind(kind)
         // A device that comes back as it was keeps what was learnt of it.
-        if (this.#kinds[index] !== kind) this.forecasts[slot].model.addDevice(index, number)
+        if (!isKnown) this.forecasts[slot].model.addDevice(index, number)
         this.#cores[slot].removeDevice(index)
         this.#cores[slot].addDevice(index, number, 0)
       }
     }
-    this.#kinds[index] = kind
     for (const demand of respread) this.#cores.infer.demandChanged(demand)
     // Its replica has told what runs there; what does not came to nothing.
     for (const key of this.#runs.keysOn(session.deviceId))
@@ -140,8 +126,7 @@ export class Placer {
     for (const slot of SLOTS) this.#cores[slot].removeDevice(index)
     for (const demand of this.#spreads.noteDevice(deviceId, null)) this.#cores.infer.demandChanged(demand)
     for (const key of this.#runs.keysOn(deviceId)) this.ended(deviceId, key, null)
-    this.#sessions[index] = undefined
-    this.#snapshots[index] = undefined
+    this.#devices.leave(index)
   }
 
   /** Slots were taken or became free there. */
@@ -159,7 +144,7 @@ export class Placer {
   /** How many more jobs of a pool are taken into memory now. */
   room(pool: string): number {
     const room = this.#cores[pool === CONVERSION_POOL ? 'convert' : 'infer'].room(pool, 0)
-    return Math.min(room, this.#poolRoom - (this.#held.get(pool) ?? 0))
+    return Math.min(room, this.#poolRoom - this.#works.countOf(pool))
   }
 
   /**
@@ -168,7 +153,7 @@ export class Placer {
    */
   wants(pool: string): boolean {
     const room = this.room(pool)
-    return room > 0 && (room >= Math.min(BUNDLE_ROOM, this.#poolRoom / 100) || !this.#held.has(pool))
+    return room > 0 && (room >= Math.min(BUNDLE_ROOM, this.#poolRoom / 100) || this.#works.countOf(pool) === 0)
   }
 
   /** Postgres has just told its time; jobs' own are by it. */
@@ -203,8 +188,7 @@ export class Placer {
       this.#dropDemand(demand.key)
       return false
     }
-    this.#works.set(key, work)
-    this.#held.set(job.pool, (this.#held.get(job.pool) ?? 0) + 1)
+    this.#works.add(work)
     return true
   }
 
@@ -221,13 +205,13 @@ export class Placer {
   }
 
   forgetPool(pool: string): void {
-    for (const [key, work] of this.#works) if (work.job.pool === pool) this.forget(key)
+    for (const { id } of this.#works.ofPool(pool)) this.forget(id)
   }
 
   /** Of devices that are there, what they serve and should time again: work is refused for what was learnt long ago. */
   takeMeasurementWishes(): MeasurementWish[] {
     return this.#cores.infer.takeMeasurementWishes().flatMap(({ device, artifact }) => {
-      const session = this.#sessions[device]
+      const session = this.#devices.session(device)
       const deployments = [...(session?.ready ?? [])]
       const served = deployments.find(([name]) => this.forecasts.infer.columnIf(deploymentColumn(name)) === artifact)
       if (session === undefined || served === undefined) return []
@@ -334,7 +318,7 @@ export class Placer {
     const work = placement.work as WaitingWork
     const { job } = work
     this.#letGo(work)
-    const session = this.#sessions[placement.device]
+    const session = this.#devices.session(placement.device)
     // The device cannot have gone: it is taken out of the core in the same turn as out of the fleet.
     if (session === undefined) throw new Error(`a job was placed on device ${placement.device}, which is not there`)
     this.#enter(job, session)
@@ -362,10 +346,7 @@ export class Placer {
   }
 
   #letGo(work: WaitingWork): void {
-    this.#works.delete(work.id)
-    const held = (this.#held.get(work.job.pool) ?? 1) - 1
-    if (held > 0) this.#held.set(work.job.pool, held)
-    else this.#held.delete(work.job.pool)
+    this.#works.take(work)
     this.#dropDemand(work.demand.key)
   }
 
@@ -381,7 +362,7 @@ export class Placer {
         pool: job.pool,
         artifact: this.forecasts[slot].column(columnOf(job)),
         admits: (device) => {
-          const snapshot = this.#snapshot(device, slot)
+          const snapshot = this.#devices.snapshot(device, slot)
           return snapshot !== null && firstRejection(request, snapshot, context) === null
         }
       }
@@ -398,20 +379,7 @@ export class Placer {
     if (!this.#demands.has(key)) this.#spreads.dropIdle(key)
   }
 
-  #snapshot(device: number, slot: Slot): DeviceSnapshot | null {
-    const session = this.#sessions[device]
-    const kept = this.#snapshots[device]
-    if (session === undefined || kept === undefined) return null
-    kept[slot] ??= snapshotOf(session, slot)
-    return kept[slot]
-  }
-
   #countSpread(group: string, value: string | undefined, change: 1 | -1): void {
     if (this.#spreads.noteJob(group, value, change)) this.#cores.infer.demandChanged(group)
   }
-}
-
-/** Equal for devices that are alike: hardware and runtimes. */
-function kindOf({ facts: { arch, cpuModel, cores, runtimes } }: Session): string {
-  return `${arch}\n${cpuModel}\n${cores}\n${runtimes.map(({ name, version }) => `${name} ${version}`).join(', ')}`
 }

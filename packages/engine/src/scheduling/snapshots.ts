@@ -1,11 +1,12 @@
 import type { DeviceRecord } from '@skerry/registry'
 import type { DeviceSnapshot } from '@skerry/scheduler'
 import { freeSlots, type Session } from '../devices/fleet.ts'
+import type { Slot } from './work.ts'
 
 type Placements = DeviceSnapshot['placements']
 
 /** A connected device as filters and scores see it. */
-export function snapshotOf(session: Session, slot: 'infer' | 'convert', placements?: Placements): DeviceSnapshot {
+export function snapshotOf(session: Session, slot: Slot, placements?: Placements): DeviceSnapshot {
   const { facts, health } = session
   return {
     id: session.deviceId,

@@ -16,7 +16,10 @@ export type WorkTimes = { submittedAtMs: number; deadlineMs: number }
 /** What of a job decides where it may run. */
 export type Terms = Pick<JobRow, 'id' | 'kind' | 'model' | 'deployment' | 'target_device_id' | 'selector' | 'terms'>
 
-export const slotOf = (kind: JobRow['kind']): 'infer' | 'convert' => (kind === 'conversion' ? 'convert' : 'infer')
+/** Inference and benchmarks share the slots of the one; conversions have their own. */
+export type Slot = 'infer' | 'convert'
+
+export const slotOf = (kind: JobRow['kind']): Slot => (kind === 'conversion' ? 'convert' : 'infer')
 
 /** What is asked of a device, as the filters read it. */
 export function workRequest(job: Terms): WorkRequest {

@@ -10,9 +10,8 @@ const START_NOISE = 0.03
 const NOISE_MEMORY = 500
 /** How far devices of a kind differ, as a variance of the logarithm, before anything ran: 5 %; more shows as drift. */
 const DEVICE_VARIANCE = 0.0016
-/** What a device's factor, and a kind's mean, may change by from run to run, as a share of the noise. */
-const DEVICE_DRIFT = 0.0004
-const KIND_DRIFT = 0.0001
+/** What a device's factor, and a kind's mean, may change by from run to run, as a share of the noise: a memory of a hundred runs. */
+const DRIFT = 0.0001
 /** A single run this far off, and beyond three deviations, is taken for an outlier, two in a row for drift. */
 const OUTLIER_LOG = 0.6
 /** Nothing is known any more of a device that drifts. */
@@ -148,9 +147,9 @@ export class LatencyModel {
     const open = this.#factorVariance[device] as number
     const gainTotal = variance + open + this.#noise
     this.#mean[cell] = (this.#mean[cell] as number) + (variance / gainTotal) * off
-    this.#variance[cell] = variance * (1 - variance / gainTotal) + KIND_DRIFT * this.#noise
+    this.#variance[cell] = variance * (1 - variance / gainTotal) + DRIFT * this.#noise
     this.#count[cell] = count + 1
-    this.#factorVariance[device] = open * (1 - open / gainTotal) + DEVICE_DRIFT * this.#noise
+    this.#factorVariance[device] = open * (1 - open / gainTotal) + DRIFT * this.#noise
     this.#setFactor(device, factor + (open / gainTotal) * off)
     if (count > 8 && Math.abs(off) < OUTLIER_LOG)
       this.#noise += (Math.max(off * off, 1e-4) - this.#noise) / NOISE_MEMORY
