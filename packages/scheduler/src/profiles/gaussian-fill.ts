@@ -3,9 +3,12 @@ import { twoWay } from './two-way.ts'
 
 const ROUNDS = 25
 /** Prior weight, in artifacts, of "kinds differ by one factor each" against what the measured rows say. */
-const PRIOR_ROWS = 4
-/** How alike kinds are by that prior. */
+const PRIOR_ROWS = 2
+/** How alike kinds are by it, until the cells tell; and in how many cells' weight. */
 const PRIOR_CORRELATION = 0.95
+const PRIOR_CELLS = 20
+/** The median of a normal draw's distance from its mean, in deviations. */
+const MEDIAN_DISTANCE = 0.6745
 /** Of one run. */
 const RUN_VARIANCE = 0.04
 /** What a cell differs by from all that its column and the kinds tell, before it is learnt, and in how many cells' weight. */
@@ -55,11 +58,10 @@ export function fitKinds(
   const seen = measuredRows(count, kinds, artifacts)
   const perRound = seen.reduce((sum, rows) => sum + kinds * kinds * rows.length, 0)
   const rounds = Math.min(ROUNDS, Math.floor(work / Math.max(1, perRound)))
-  const mu = startingMeans(logMs, count, kinds, artifacts)
-  const prior = startingVariance(logMs, mu, seen, artifacts)
+  const { mu, variance, apart } = startingPoint(logMs, count, seen, kinds, artifacts)
   let covariance = new Float64Array(kinds * kinds)
   for (let i = 0; i < kinds; i++)
-    for (let j = 0; j < kinds; j++) covariance[i * kinds + j] = i === j ? prior : prior * PRIOR_CORRELATION
+    for (let j = 0; j < kinds; j++) covariance[i * kinds + j] = i === j ? variance : variance - apart
   const start = Float64Array.from(covariance)
   const columns = seen.filter((rows) => rows.length > 0).length
   let ownVariance = OWN_VARIANCE
@@ -172,21 +174,35 @@ function condition(
   return { expected, left, weight: freedom / (FREEDOM + distance), freedom }
 }
 
-/** Kind means that do not depend on which artifacts a kind happened to run. */
-function startingMeans(logMs: Float64Array, count: Float64Array, kinds: number, artifacts: number): Float64Array {
+/**
+ * Kind means that do not depend on which artifacts a kind happened to run, the variance about them, and how much of it
+ * kinds do not share: what the two-way model leaves in the usual cell, for the parameters that it took from them.
+ */
+function startingPoint(
+  logMs: Float64Array,
+  count: Float64Array,
+  seen: readonly number[][],
+  kinds: number,
+  artifacts: number
+): { mu: Float64Array; variance: number; apart: number } {
   const { kindEffect, artifactEffect } = twoWay(logMs, count, kinds, artifacts)
   const grand = artifactEffect.reduce((sum, each) => sum + each, 0) / Math.max(1, artifacts)
-  return kindEffect.map((effect) => effect + grand)
-}
-
-function startingVariance(logMs: Float64Array, mu: Float64Array, seen: readonly number[][], artifacts: number): number {
+  const mu = kindEffect.map((effect) => effect + grand)
+  const kindsThatRan = new Set(seen.flat())
+  const distances: number[] = []
   let sum = 0
-  let cells = 0
   seen.forEach((rows, a) => {
     for (const k of rows) {
-      sum += ((logMs[k * artifacts + a] as number) - (mu[k] as number)) ** 2
-      cells += 1
+      const own = (logMs[k * artifacts + a] as number) - (kindEffect[k] as number)
+      sum += (own - grand) ** 2
+      distances.push(Math.abs(own - (artifactEffect[a] as number)))
     }
   })
-  return cells === 0 ? 1 : Math.max(sum / cells, RUN_VARIANCE)
+  const cells = distances.length
+  const variance = cells === 0 ? 1 : Math.max(sum / cells, RUN_VARIANCE)
+  const columns = seen.filter((rows) => rows.length > 0).length
+  const freedom = Math.max(0, cells - columns - kindsThatRan.size + 1)
+  const usual = ((distances.sort((a, b) => a - b)[cells >> 1] ?? 0) / MEDIAN_DISTANCE) ** 2
+  const apart = (cells * usual + PRIOR_CELLS * (1 - PRIOR_CORRELATION) * variance) / (freedom + PRIOR_CELLS)
+  return { mu, variance, apart: Math.min(apart, variance / 2) }
 }
