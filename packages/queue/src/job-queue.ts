@@ -57,7 +57,7 @@ export class JobQueue {
     this.#prefix = options.prefix ?? 'skerry'
     this.#redis = new Redis(options.redisUrl, {
       maxRetriesPerRequest: null,
-      // No automatic pipelines: each would be given all of BullMQ's scripts anew, 20 KB that live until a full collection.
+      // No automatic pipelines: each is given all of BullMQ's scripts anew, over 10 KB that live until a full collection.
       retryStrategy: (n) => Math.min(50 * n, 1_000)
     })
     this.bodies = new ExpiringBodies(this.#redis, `${this.#prefix}-body-`)
