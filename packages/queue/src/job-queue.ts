@@ -89,12 +89,15 @@ export class JobQueue {
   }
 
   async #addTo(pool: string, parcels: readonly Parcel[]): Promise<void> {
-    await this.#pool(pool).queue.addBulk(
-      parcels.map(({ name, key, priority, data }) => ({
-        ...{ name, data },
-        opts: { jobId: key, priority: bullPriority(priority), removeOnComplete: true }
-      }))
-    )
+    const { queue } = this.#pool(pool)
+    const jobs = parcels.map(({ name, key, priority, data }) => ({
+      ...{ name, data },
+      opts: { jobId: key, priority: bullPriority(priority), removeOnComplete: true }
+    }))
+    const [first] = jobs
+    // One alone needs no transaction: addBulk() makes a pipeline, which is what automatic ones cost.
+    if (jobs.length === 1 && first !== undefined) await queue.add(first.name, first.data, first.opts)
+    else await queue.addBulk(jobs)
     this.#bundled.added(pool, parcels)
   }
 
