@@ -22,6 +22,8 @@ export type FleetSize = {
   /** The same with what it takes idle. */
   grossCpuMicrosPerJob: number
   perSecond: number
+  /** CPU of the control plane's process per job that is refused at once, of many whose deadline nobody can meet. */
+  cpuMicrosPerRefusal: number
   /** Of one core, with heartbeats every 10 s. */
   idleCpuPercent: number
   rssBytes: number
@@ -118,6 +120,7 @@ const grossMicros = (_: Measuring, { cpuMs }: { cpuMs: number }): number => (cpu
 
 async function finished(each: Measuring, say: (line: string) => void): Promise<FleetSize> {
   const { fleet, result, idleShare, rounds } = each
+  const cpuMicrosPerRefusal = await fleet.refusalCpuMicros(JOBS)
   const rssBytes = fleet.residentBytes()
   const { restartMs, returnMs, attempts } = await fleet.crash()
   const size: FleetSize = {
@@ -125,6 +128,7 @@ async function finished(each: Measuring, say: (line: string) => void): Promise<F
     cpuMicrosPerJob: median(rounds.map((round) => netMicros(each, round))),
     grossCpuMicrosPerJob: median(rounds.map((round) => grossMicros(each, round))),
     perSecond: median(rounds.map(({ ms }) => (JOBS * 1_000) / ms)),
+    cpuMicrosPerRefusal,
     idleCpuPercent: idleShare * 100,
     rssBytes,
     restartSeconds: restartMs / 1_000,
@@ -133,6 +137,7 @@ async function finished(each: Measuring, say: (line: string) => void): Promise<F
   }
   say(
     `${size.devices} devices: ${Math.round(size.cpuMicrosPerJob)} us of CPU a job, ${Math.round(size.perSecond)} jobs/s; ` +
+      `${Math.round(size.cpuMicrosPerRefusal)} us a refusal; ` +
       `idle ${size.idleCpuPercent.toFixed(1)} % of a core; all back ${seconds(returnMs)} s after a crash was over`
   )
   return size
@@ -154,8 +159,8 @@ function growthOf(all: readonly Measuring[]): { growth?: number; grossGrowth?: n
 
 /** As it stands in docs/fleet-size.md. */
 const tableOf = (sizes: readonly FleetSize[]): string[] => [
-  '| devices | connect s | CPU us per connection | CPU us per job | with idle CPU | jobs/s | idle CPU % | RSS MB | back after a crash s |',
-  '| --- | --- | --- | --- | --- | --- | --- | --- | --- |',
+  '| devices | connect s | CPU us per connection | CPU us per job | with idle CPU | jobs/s | CPU us per refusal | idle CPU % | RSS MB | back after a crash s |',
+  '| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |',
   ...sizes.map((each) => {
     const columns = [
       each.devices.toLocaleString('en'),
@@ -164,6 +169,7 @@ const tableOf = (sizes: readonly FleetSize[]): string[] => [
       each.cpuMicrosPerJob.toFixed(0),
       each.grossCpuMicrosPerJob.toFixed(0),
       each.perSecond.toFixed(0),
+      each.cpuMicrosPerRefusal.toFixed(0),
       each.idleCpuPercent.toFixed(1),
       (each.rssBytes / 1e6).toFixed(0),
       each.returnSeconds.toFixed(1)

@@ -78,6 +78,16 @@ export class SizedFleet {
     return { ms, cpuMs: this.cpuMs() - fromMs }
   }
 
+  /** So many jobs in one request whose deadline nobody can meet; CPU of the control plane's process for each that it refused. */
+  async refusalCpuMicros(jobs: number): Promise<number> {
+    const impossible = JSON.stringify({ ...JSON.parse(jobLine()), deadlineMs: 1, admission: 'strict' })
+    const fromMs = this.cpuMs()
+    const body = Array.from({ length: jobs }, () => impossible).join('\n')
+    const answers = await this.#controlPlane.call('POST', '/jobs/batch', body, 'application/x-ndjson')
+    const refused = answers.split('\n').filter((line) => line.includes('"deadline-infeasible"')).length
+    return ((this.cpuMs() - fromMs) * 1_000) / refused
+  }
+
   /** Kills the control plane and starts it again. How long it takes to answer, and from then on until all devices serve. */
   async crash(): Promise<{ restartMs: number; returnMs: number; attempts: number }> {
     const attempts = this.#fleet.attempts

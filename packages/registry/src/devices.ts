@@ -28,6 +28,19 @@ export type NewDevice = {
   slots: Slots
   facts: DeviceFacts
 }
+/** Where a device stands, and with one deployment's model. */
+export type DeviceStanding = {
+  id: string
+  name: string
+  state: DeviceState
+  placement?: { state: PlacementState; reason: string | null }
+}
+const LEAST_UUID = '00000000-0000-0000-0000-000000000000'
+type StandingRow = Pick<DeviceRow, 'id' | 'name' | 'connected' | 'cordoned' | 'draining'> & {
+  placement: PlacementState | null
+  reason: string | null
+}
+
 const toDevice = (row: DeviceModel & { placements: PlacementModel[] }, measured: NewestBenchmarks): Device => {
   // What it was measured to do is capacity to those who ask; the device tells it with its facts.
   const { benchmark, ...facts } = row.facts as unknown as DeviceFacts
@@ -195,10 +208,6 @@ export class DeviceRegistry {
     )
   }
 
-  async allRecords(): Promise<DeviceRecord[]> {
-    return this.#records('revoked_at IS NULL', [])
-  }
-
   async records(ids: readonly string[]): Promise<DeviceRecord[]> {
     return this.#records('id = ANY($1::uuid[])', [ids])
   }
@@ -207,6 +216,26 @@ export class DeviceRegistry {
   async recordsAfter(afterId: string | null, limit: number): Promise<DeviceRecord[]> {
     const where = 'revoked_at IS NULL AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2'
     return this.#records(where, [afterId, limit])
+  }
+
+  /** Of devices that are not revoked, a page at a time by id: what an explanation counts, and no more. */
+  async standingsAfter(deployment: string | null, afterId: string | null, limit: number): Promise<DeviceStanding[]> {
+    // The page first and then one look-up for each of its rows: joined at once, each page would read the whole deployment.
+    const { rows } = await this.#db.pool.query<StandingRow>({
+      name: 'device-standings',
+      text: `WITH page AS MATERIALIZED (
+               SELECT id, name, connected, cordoned, draining FROM devices
+               WHERE revoked_at IS NULL AND id > $2 ORDER BY id LIMIT $3
+             )
+             SELECT page.*, p.state AS placement, p.reason FROM page LEFT JOIN LATERAL (
+               SELECT state, reason FROM placements WHERE deployment = $1 AND device_id = page.id LIMIT 1
+             ) p ON true ORDER BY page.id`,
+      values: [deployment, afterId ?? LEAST_UUID, limit]
+    })
+    return rows.map((row) => ({
+      ...{ id: row.id, name: row.name, state: stateOf(row, false) },
+      ...(row.placement === null ? {} : { placement: { state: row.placement, reason: row.reason } })
+    }))
   }
 
   /** Without Prisma: of large fleets its rows cost more than Postgres's answer. */

@@ -52,6 +52,24 @@ describe('placements', () => {
     return (await registry.deployments.get('old')).phase
   }
 
+  it('are told with the devices that are there, a page at a time', async () => {
+    await registry.placements.write([{ ...write(0, 'old', 'failed'), reason: 'too large' }, write(1, 'new', 'ready')])
+    await connect(0)
+    await registry.pool.query('UPDATE devices SET revoked_at = now() WHERE id = $1', [devices[1]])
+    const ids = [devices[0], devices[2]].sort()
+    const first = await registry.devices.standingsAfter('old', null, 1)
+    const second = await registry.devices.standingsAfter('old', first[0]?.id ?? null, 1)
+    expect([...first, ...second].map(({ id }) => id)).toEqual(ids)
+    expect(await registry.devices.standingsAfter('old', ids[1] ?? null, 1)).toEqual([])
+    expect([...first, ...second].find(({ id }) => id === devices[0])).toEqual({
+      ...{ id: devices[0], name: 'a', state: 'online' },
+      placement: { state: 'failed', reason: 'too large' }
+    })
+    expect([...first, ...second].find(({ id }) => id === devices[2])).toEqual({
+      ...{ id: devices[2], name: 'c', state: 'offline' }
+    })
+  })
+
   it('are written for many devices at once, keep what was measured, and leave out a deployment that is gone', async () => {
     const measured = [{ variant: 'v', p50Ms: 2 }]
     await registry.placements.write([

@@ -40,53 +40,68 @@ export function firstRejection(
 }
 
 /**
- * Every device once, either rejected or a candidate; `chosen` is where the work went, or null while it waits. One pass, and
- * what is kept is bounded, however many devices there are and however different their reasons.
+ * Every device once, either rejected or a candidate. What is kept is bounded, however many devices there are and however
+ * different their reasons; whoever has many may pause between them.
  */
-export function explain(
-  work: WorkRequest,
-  devices: Iterable<DeviceSnapshot>,
-  context: SchedulingContext,
-  chosen: string | null = null
-): Explanation {
-  const scores = new WeightedScores(context.weights)
-  const rejected = new Map<string, Rejected>()
-  const best: Ranked[] = []
-  let [all, free, busy, nextFreeMs] = [0, 0, 0, Number.POSITIVE_INFINITY]
-  for (const device of devices) {
-    all += 1
-    const rejection = firstRejection(work, device, context)
-    if (rejection !== null) {
-      count(rejected, rejection, device.id)
-      continue
-    }
-    const candidate = context.candidate(device, work)
-    if (device.freeSlots > 0) free += 1
-    else {
-      busy += 1
-      nextFreeMs = Math.min(nextFreeMs, candidate.waitMs)
-    }
-    const total = scores.cost(candidate)
-    keepBest(best, { device, chosen: device.id === chosen, total, candidate })
+export class Explainer {
+  readonly #work: WorkRequest
+  readonly #context: SchedulingContext
+  readonly #chosen: string | null
+  readonly #scores: WeightedScores
+  readonly #rejected = new Map<string, Rejected>()
+  readonly #best: Ranked[] = []
+  #all = 0
+  #free = 0
+  #busy = 0
+  #nextFreeMs = Number.POSITIVE_INFINITY
+
+  /** `chosen` is where the work went, or null while it waits. */
+  constructor(work: WorkRequest, context: SchedulingContext, chosen: string | null) {
+    this.#work = work
+    this.#context = context
+    this.#chosen = chosen
+    this.#scores = new WeightedScores(context.weights)
   }
-  const byCount = [...rejected.values()].sort((a, b) => b.count - a.count || (a.reason < b.reason ? -1 : 1))
-  const parts = byCount.map((each) => `${each.count} ${words(each)}`)
-  if (busy > 0)
-    parts.push(
-      `${busy} busy${nextFreeMs < Number.POSITIVE_INFINITY ? `, next free in about ${duration(nextFreeMs)}` : ''}`
-    )
-  if (free > 0) parts.push(`${free} free`)
-  const outcome = chosen === null ? '' : `; placed on ${chosen}`
-  return {
-    summary: `${all} ${all === 1 ? 'device' : 'devices'}${parts.length > 0 ? ': ' : ''}${parts.join(', ')}${outcome}`,
-    rejected: byCount,
-    candidates: best.map(({ device, chosen, candidate }) => ({
-      device: device.id,
-      predictedFinishMs: predictedFinishMs(candidate),
-      scores: scores.each(candidate),
-      chosen,
-      ...measuredOf(context.measured(device, work))
-    }))
+
+  lookAt(device: DeviceSnapshot): void {
+    this.#all += 1
+    const rejection = firstRejection(this.#work, device, this.#context)
+    if (rejection !== null) {
+      count(this.#rejected, rejection, device.id)
+      return
+    }
+    const candidate = this.#context.candidate(device, this.#work)
+    if (device.freeSlots > 0) this.#free += 1
+    else {
+      this.#busy += 1
+      this.#nextFreeMs = Math.min(this.#nextFreeMs, candidate.waitMs)
+    }
+    const total = this.#scores.cost(candidate)
+    keepBest(this.#best, { device, chosen: device.id === this.#chosen, total, candidate })
+  }
+
+  explanation(): Explanation {
+    const byCount = [...this.#rejected.values()].sort((a, b) => b.count - a.count || (a.reason < b.reason ? -1 : 1))
+    const parts = byCount.map((each) => `${each.count} ${words(each)}`)
+    if (this.#busy > 0) {
+      const next =
+        this.#nextFreeMs < Number.POSITIVE_INFINITY ? `, next free in about ${duration(this.#nextFreeMs)}` : ''
+      parts.push(`${this.#busy} busy${next}`)
+    }
+    if (this.#free > 0) parts.push(`${this.#free} free`)
+    const devices = `${this.#all} ${this.#all === 1 ? 'device' : 'devices'}`
+    const outcome = this.#chosen === null ? '' : `; placed on ${this.#chosen}`
+    return {
+      summary: `${devices}${parts.length > 0 ? ': ' : ''}${parts.join(', ')}${outcome}`,
+      rejected: byCount,
+      candidates: this.#best.map(({ device, chosen, candidate }) => ({
+        device: device.id,
+        predictedFinishMs: predictedFinishMs(candidate),
+        scores: this.#scores.each(candidate),
+        chosen,
+        ...measuredOf(this.#context.measured(device, this.#work))
+      }))
+    }
   }
 }
 

@@ -5,7 +5,7 @@ import {
   admit,
   DEFAULT_WEIGHTS,
   type DeviceSnapshot,
-  explain,
+  Explainer,
   FILTERS,
   firstRejection,
   LatencyModel,
@@ -13,6 +13,17 @@ import {
   type SchedulingContext,
   type WorkRequest
 } from '../src/index.ts'
+
+const explain = (
+  work: WorkRequest,
+  devices: Iterable<DeviceSnapshot>,
+  context: SchedulingContext,
+  chosen: string | null = null
+) => {
+  const explainer = new Explainer(work, context, chosen)
+  for (const device of devices) explainer.lookAt(device)
+  return explainer.explanation()
+}
 
 const device: DeviceSnapshot = {
   id: 'd0',

@@ -144,7 +144,7 @@ export class Sweeper {
   async #explain(id: string): Promise<void> {
     const { pool } = this.#resources.registry
     const row = await findJob(pool, id)
-    if (row !== null) await writeExplanation(pool, id, await this.#explanations.of(row, null, null))
+    if (row !== null) await writeExplanation(pool, id, await this.#explanations.recent(row))
   }
 
   /** The rows have ended; what still runs on a device is told to stop, and keeps its slot until it says it did. */

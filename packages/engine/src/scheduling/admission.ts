@@ -22,11 +22,12 @@ export class Admission implements SubmissionGate {
     const admission = admit(outlook, job.ttlMs, 'strict')
     if (admission.kind !== 'refused') return
     const { earliestFinishMs } = admission
-    const { summary } = await this.#desk.explain(terms, null, job.ttlMs)
-    const detail =
+    const refusal =
       earliestFinishMs === null
-        ? `No device that is there now can do it. ${summary}`
-        : `The earliest that can be promised is ${earliestFinishMs} ms from now, the deadline is ${job.ttlMs} ms. ${summary}`
+        ? 'No device that is there now can do it.'
+        : `The earliest that can be promised is ${earliestFinishMs} ms from now, the deadline is ${job.ttlMs} ms.`
+    const summary = await this.#desk.summary(terms)
+    const detail = summary === null ? refusal : `${refusal} ${summary}`
     throw new SkerryError('deadline-infeasible', detail, { members: { earliestFinishMs } })
   }
 }

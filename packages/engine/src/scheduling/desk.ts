@@ -23,6 +23,7 @@ export const questionsTo = (placer: Placer, explanations: Explanations, dispatch
     const { terms, chosen, leftMs } = payload as ExplainQuestion
     return explanations.of(terms, chosen, leftMs)
   },
+  summary: async (payload) => explanations.summary(payload as Terms),
   'calls-held': async (payload) => (payload as string[]).filter((key) => dispatcher.holdsCall(key))
 })
 
@@ -52,8 +53,14 @@ export class SchedulingDesk {
     try {
       return (await this.#cluster.ask('explain', question)) as Explanation
     } catch (cause) {
-      throw new SkerryError('unavailable', 'No replica schedules at this moment: try again in a few seconds', { cause })
+      const detail = 'No replica schedules at this moment, or the one that does is busy: try again in a few seconds'
+      throw new SkerryError('unavailable', detail, { cause })
     }
+  }
+
+  /** The same in a sentence, to be told beside a refusal; null where it cannot be had at once. */
+  async summary(terms: Terms): Promise<string | null> {
+    return (await this.#cluster.ask('summary', termsOf(terms)).catch(() => null)) as string | null
   }
 
   /** Why a job is where it is; what was kept when it ended, else by what is known now. */

@@ -1,16 +1,35 @@
-import type { Explanation } from '@skerry/contracts'
-import { type DeviceSnapshot, explain } from '@skerry/scheduler'
+import { type Explanation, SkerryError } from '@skerry/contracts'
+import { Explainer } from '@skerry/scheduler'
 import type { Fleet } from '../devices/fleet.ts'
 import type { EngineResources } from '../resources.ts'
 import type { Placer } from './placer.ts'
 import { absentSnapshot, snapshotOf } from './snapshots.ts'
-import { slotOf, type Terms, workRequest } from './work.ts'
+import { demandKey, slotOf, type Terms, workRequest } from './work.ts'
 
-/** Why a job is where it is, over all devices that are enrolled, by what is known of them now. */
+/** Devices between two pauses, in which everything else has its turn. */
+const PAGE = 500
+/** Passes that wait for their turn; whoever asks beyond is told to come again. */
+const WAITING_AT_MOST = 16
+/** For each pass so many times as long is owed as a rest: those that nobody asked for take no more than a fifth of the time. */
+const REST = 4
+/** That much may be owed before nobody is told unasked any more. */
+const OWED_AT_MOST_MS = 500
+/** Until a pass has told what it takes. */
+const FIRST_GUESS_MS = 10
+
+/**
+ * Why work is where it is, over all devices that are enrolled, by what is known of them now. That is a pass over the whole
+ * fleet, far dearer than to place a job: there is one at a time, and those who only tell it beside share one.
+ */
 export class Explanations {
   readonly #resources: EngineResources
   readonly #fleet: Fleet
   readonly #placer: Placer
+  readonly #recent = new Map<string, Promise<Explanation>>()
+  #last: Promise<unknown> = Promise.resolve()
+  #waiting = 0
+  #tookMs = FIRST_GUESS_MS
+  #owedUntilMs = Number.NEGATIVE_INFINITY
 
   constructor(resources: EngineResources, fleet: Fleet, placer: Placer) {
     this.#resources = resources
@@ -18,31 +37,79 @@ export class Explanations {
     this.#placer = placer
   }
 
-  /** `chosen`: the device that it went to, or null; `leftMs` until its deadline, null without one. */
+  /**
+   * As it is now. `chosen`: the device that it went to, or null; `leftMs` until its deadline, null without one. Throws
+   * SkerryError unavailable while too many ask.
+   */
   async of(terms: Terms, chosen: string | null, leftMs: number | null): Promise<Explanation> {
-    const { registry } = this.#resources
-    const [records, placements] = await Promise.all([
-      registry.devices.allRecords(),
-      terms.deployment === null ? [] : registry.deployments.placements(terms.deployment)
-    ])
-    const placementOf = new Map(placements.map(({ device, state, reason }) => [device, { state, ...reasonOf(reason) }]))
-    const names = new Map(records.map(({ id, name }) => [id, name]))
-    const slot = slotOf(terms.kind)
-    const snapshots = records.map((record): DeviceSnapshot => {
-      const placement = placementOf.get(record.id)
-      const known = new Map(placement === undefined ? [] : [[terms.deployment ?? '', placement]])
-      const session = this.#fleet.get(record.id)
-      return session === undefined ? absentSnapshot(record, known) : snapshotOf(session, slot, known)
+    if (this.#waiting >= WAITING_AT_MOST)
+      throw new SkerryError('unavailable', 'Too many explanations are asked for at this moment: try again in a second')
+    this.#waiting += 1
+    const turn = this.#last.then(async () => {
+      const startedMs = this.#resources.nowMs()
+      try {
+        return await this.#passOver(terms, chosen, leftMs ?? Number.POSITIVE_INFINITY)
+      } finally {
+        this.#waiting -= 1
+        const nowMs = this.#resources.nowMs()
+        this.#tookMs = nowMs - startedMs
+        this.#owedUntilMs = Math.max(this.#owedUntilMs, nowMs) + REST * this.#tookMs
+      }
     })
-    const explanation = explain(
-      workRequest(terms),
-      snapshots,
-      this.#placer.contextFor(terms, leftMs ?? Number.POSITIVE_INFINITY),
-      chosen
+    this.#last = turn.catch(() => undefined)
+    return turn
+  }
+
+  /** Of work that went nowhere; as it was a moment ago where somebody asked for the same then. */
+  recent(terms: Terms): Promise<Explanation> {
+    const key = demandKey(terms)
+    const known = this.#recent.get(key)
+    if (known !== undefined) return known
+    const own = this.of(terms, null, null)
+    this.#recent.set(key, own)
+    own.then(
+      () => setTimeout(() => this.#recent.delete(key), REST * this.#tookMs).unref(),
+      () => this.#recent.delete(key)
     )
-    const name = chosen === null ? undefined : names.get(chosen)
-    if (chosen === null || name === undefined) return explanation
-    return { ...explanation, summary: explanation.summary.replace(chosen, name) }
+    return own
+  }
+
+  /** To be told beside a refusal. Null where it would cost more than it says: many are refused when there is much to do. */
+  async summary(terms: Terms): Promise<string | null> {
+    const isKnown = this.#recent.has(demandKey(terms))
+    return isKnown || this.#owedMs() < OWED_AT_MOST_MS ? (await this.recent(terms)).summary : null
+  }
+
+  #owedMs(): number {
+    return Math.max(0, this.#owedUntilMs - this.#resources.nowMs()) + this.#waiting * REST * this.#tookMs
+  }
+
+  async #passOver(terms: Terms, chosen: string | null, leftMs: number): Promise<Explanation> {
+    const { devices } = this.#resources.registry
+    const { deployment } = terms
+    const slot = slotOf(terms.kind)
+    const explainer = new Explainer(workRequest(terms), this.#placer.contextFor(terms, leftMs), chosen)
+    let chosenName: string | null = null
+    let lastId: string | null = null
+    do {
+      const page = await devices.standingsAfter(deployment, lastId, PAGE)
+      for (const { id, name, state, placement } of page) {
+        if (id === chosen) chosenName = name
+        const session = this.#fleet.get(id)
+        if (session === undefined) {
+          explainer.lookAt(absentSnapshot(id, state))
+          continue
+        }
+        const { state: progress, reason } = placement ?? {}
+        const known =
+          progress === undefined ? [] : [[deployment ?? '', { state: progress, ...reasonOf(reason) }] as const]
+        explainer.lookAt(snapshotOf(session, slot, new Map(known)))
+      }
+      lastId = page.length < PAGE ? null : (page.at(-1)?.id ?? null)
+    } while (lastId !== null)
+    const explanation = explainer.explanation()
+    if (chosen === null || chosenName === null) return explanation
+    return { ...explanation, summary: explanation.summary.replace(chosen, chosenName) }
   }
 }
 

@@ -1,4 +1,4 @@
-import type { DeviceRecord } from '@skerry/registry'
+import type { DeviceState } from '@skerry/contracts'
 import type { DeviceSnapshot } from '@skerry/scheduler'
 import { freeSlots, type Session } from '../devices/fleet.ts'
 import type { Slot } from './work.ts'
@@ -26,25 +26,22 @@ export function snapshotOf(session: Session, slot: Slot, placements?: Placements
   }
 }
 
-/** A device that is away: enough for an explanation to count it. */
-export function absentSnapshot(record: DeviceRecord, placements: Placements): DeviceSnapshot {
-  const { facts } = record
-  return {
-    id: record.id,
-    state: record.state === 'online' ? 'offline' : record.state,
-    labels: record.labels,
-    taints: record.taints,
-    capabilities: record.capabilities,
-    runtimes: facts.runtimes,
-    memoryBytes: facts.memoryBytes,
-    diskFreeBytes: facts.diskFreeBytes,
-    health: null,
-    batteryPercent: null,
-    artifacts: new Map(),
-    placements,
-    freeSlots: 0
-  }
-}
+/** A device that is away: enough for an explanation to count it, since its state alone keeps it from all work. */
+export const absentSnapshot = (id: string, state: DeviceState): DeviceSnapshot => ({
+  id,
+  state: state === 'online' ? 'offline' : state,
+  labels: {},
+  taints: [],
+  capabilities: [],
+  runtimes: [],
+  memoryBytes: 0,
+  diskFreeBytes: 0,
+  health: null,
+  batteryPercent: null,
+  artifacts: new Map(),
+  placements: new Map(),
+  freeSlots: 0
+})
 
 const readyPlacements = (session: Session): Placements =>
   new Map([...session.ready.keys()].map((deployment) => [deployment, { state: 'ready' as const }]))

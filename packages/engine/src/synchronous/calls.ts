@@ -300,11 +300,9 @@ export class Calls {
     if (!this.#end(call, 'expired', { code: 'expired', message: `No answer came in ${call.request.timeoutMs} ms` }))
       return
     const terms = { ...call.ticket.terms, id: call.id }
-    const summary = await this.#parts.desk.explain(terms, null, call.request.timeoutMs).then(
-      (explanation) => ` ${explanation.summary}`,
-      () => ''
-    )
-    call.reject(new SkerryError('not-in-time', `No answer came in ${call.request.timeoutMs} ms.${summary}`))
+    const summary = await this.#parts.desk.summary(terms)
+    const told = summary === null ? '' : ` ${summary}`
+    call.reject(new SkerryError('not-in-time', `No answer came in ${call.request.timeoutMs} ms.${told}`))
   }
 
   /** The caller hung up. */
