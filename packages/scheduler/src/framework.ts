@@ -56,12 +56,15 @@ export type WorkRequest = {
   artifact: Artifact | null
 }
 
+/** `least`: on the value with the fewest, of those that a device carries; infinite where none does. */
+export type PlacedByValue = { readonly least: number; on(value: string): number }
+
 /** What filters may know beside the work and the device. */
 export type FilterContext = {
   /** Why a runtime cannot run these operators, or null. */
   operatorSupport: (runtime: RuntimeInfo, operators: readonly Operator[]) => string | null
-  /** Work of the request's spread group that is placed, by value of the label; every value a device carries is a key. */
-  placedByLabelValue: ReadonlyMap<string, number>
+  /** Work of the request's spread group that is placed, by value of the label. */
+  placedByValue: PlacedByValue
   limits: { temperatureC: number; batteryPercent: number }
 }
 

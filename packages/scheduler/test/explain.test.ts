@@ -53,10 +53,7 @@ const work: WorkRequest = {
 }
 const context: SchedulingContext = {
   operatorSupport: () => null,
-  placedByLabelValue: new Map([
-    ['north', 3],
-    ['south', 1]
-  ]),
+  placedByValue: { least: 1, on: (value) => (value === 'north' ? 3 : 1) },
   limits: { temperatureC: 80, batteryPercent: 20 },
   candidate: ({ freeSlots }) => ({
     ...newCandidate(),

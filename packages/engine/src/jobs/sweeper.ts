@@ -125,8 +125,6 @@ export class Sweeper {
   async #expire(): Promise<void> {
     const expired = await expireJobs(this.#resources.registry.pool)
     this.#earlyEnds.ended(expired, 'expired')
-    for (const job of expired.filter((each) => !each.was_running).slice(0, EXPLAINED_AT_ONCE))
-      await this.#explain(job.id)
     for (const job of await leaseExpired(this.#resources.registry.pool)) {
       const error = {
         code: 'device-lost',
@@ -138,13 +136,20 @@ export class Sweeper {
       )
       this.#cancel(job.device_id, job.id, job.epoch)
     }
+    // Last, since it may have to wait for others' explanations.
+    for (const job of expired.filter((each) => !each.was_running).slice(0, EXPLAINED_AT_ONCE))
+      await this.#explain(job.id)
   }
 
   /** Why it was never placed is kept with it: later the fleet will look otherwise. */
   async #explain(id: string): Promise<void> {
-    const { pool } = this.#resources.registry
-    const row = await findJob(pool, id)
-    if (row !== null) await writeExplanation(pool, id, await this.#explanations.recent(row))
+    const { log, registry } = this.#resources
+    try {
+      const row = await findJob(registry.pool, id)
+      if (row !== null) await writeExplanation(registry.pool, id, await this.#explanations.recent(row))
+    } catch (error) {
+      log.warn({ err: error, job: id }, 'why a job was never placed could not be kept')
+    }
   }
 
   /** The rows have ended; what still runs on a device is told to stop, and keeps its slot until it says it did. */

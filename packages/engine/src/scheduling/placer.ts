@@ -21,7 +21,7 @@ import { HeldWorks } from './held-works.ts'
 import { KnownDevices } from './known-devices.ts'
 import { PlacedRuns } from './placed-runs.ts'
 import { ServerClock } from './server-clock.ts'
-import { Spreads } from './spreads.ts'
+import { type Respread, Spreads } from './spreads.ts'
 import {
   columnOf,
   demandKey,
@@ -65,7 +65,7 @@ export class Placer {
   readonly #demands = new Demands()
   readonly #spreads = new Spreads()
   readonly #runs = new PlacedRuns()
-  readonly #context: Omit<FilterContext, 'placedByLabelValue'>
+  readonly #context: Omit<FilterContext, 'placedByValue'>
   readonly #weights: ScoreWeights
   readonly #clock = new ServerClock()
   readonly #nowMs: () => number
@@ -105,7 +105,7 @@ export class Placer {
         this.#cores[slot].addDevice(index, number, 0)
       }
     }
-    for (const demand of respread) this.#cores.infer.demandChanged(demand)
+    for (const each of respread) this.#askAgain(each)
     // Its replica has told what runs there; what does not came to nothing.
     for (const key of this.#runs.keysOn(session.deviceId))
       if (!session.running.has(key)) this.ended(session.deviceId, key, null)
@@ -124,7 +124,7 @@ export class Placer {
     const index = this.#devices.find(deviceId)
     if (index === undefined) return
     for (const slot of SLOTS) this.#cores[slot].removeDevice(index)
-    for (const demand of this.#spreads.noteDevice(deviceId, null)) this.#cores.infer.demandChanged(demand)
+    for (const each of this.#spreads.noteDevice(deviceId, null)) this.#askAgain(each)
     for (const key of this.#runs.keysOn(deviceId)) this.ended(deviceId, key, null)
     this.#devices.leave(index)
   }
@@ -308,7 +308,7 @@ export class Placer {
     const spreads = this.#spreads
     return {
       ...this.#context,
-      get placedByLabelValue() {
+      get placedByValue() {
         return spreads.countsOf(demand)
       }
     }
@@ -380,6 +380,14 @@ export class Placer {
   }
 
   #countSpread(group: string, value: string | undefined, change: 1 | -1): void {
-    if (this.#spreads.noteJob(group, value, change)) this.#cores.infer.demandChanged(group)
+    this.#askAgain(this.#spreads.noteJob(group, value, change))
+  }
+
+  #askAgain({ demand, devices }: Respread): void {
+    if (devices.length === 0) return
+    this.#cores.infer.demandChanged(
+      demand,
+      devices.map((device) => this.#devices.of(device))
+    )
   }
 }

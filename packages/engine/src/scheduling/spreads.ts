@@ -1,7 +1,11 @@
 import type { Labels } from '@skerry/contracts'
+import type { PlacedByValue } from '@skerry/scheduler'
 import { SpreadGroup } from './spread-group.ts'
 
-const NONE: ReadonlyMap<string, number> = new Map()
+const NONE: PlacedByValue = { least: Number.POSITIVE_INFINITY, on: () => 0 }
+
+/** A demand, and the devices that may take its work now and could not before, or the other way round. */
+export type Respread = { demand: string; devices: string[] }
 
 /** Groups of jobs that are kept apart over the values of a label, by demand. */
 export class Spreads {
@@ -12,34 +16,33 @@ export class Spreads {
   open(demand: string, { label, maxSkew }: { label: string; maxSkew: number }): void {
     if (this.#groups.has(demand)) return
     const group = new SpreadGroup(label, maxSkew)
-    for (const labels of this.#labels.values()) group.noteDevice(labels[label], 1)
+    for (const [deviceId, labels] of this.#labels) group.addDevice(labels[label], deviceId)
     this.#groups.set(demand, group)
   }
 
-  /** Jobs of the group that run, by value; every value that a device carries is a key. */
-  countsOf(demand: string): ReadonlyMap<string, number> {
-    return this.#groups.get(demand)?.counts ?? NONE
+  /** Jobs of the group that run, by value. */
+  countsOf(demand: string): PlacedByValue {
+    return this.#groups.get(demand) ?? NONE
   }
 
-  /** A device came, carries other labels, or (null) went. Answers the demands that may go elsewhere now. */
-  noteDevice(deviceId: string, labels: Labels | null): string[] {
+  /** A device came, carries other labels, or (null) went. */
+  noteDevice(deviceId: string, labels: Labels | null): Respread[] {
     const before = this.#labels.get(deviceId)
     if (labels === null) this.#labels.delete(deviceId)
     else this.#labels.set(deviceId, { ...labels })
-    const changed: string[] = []
+    const changed: Respread[] = []
     for (const [demand, group] of this.#groups) {
       const [was, is] = [before?.[group.label], labels?.[group.label]]
       if (was === is) continue
-      group.noteDevice(was, -1)
-      group.noteDevice(is, 1)
-      changed.push(demand)
+      const devices = new Set([...group.removeDevice(was, deviceId), ...group.addDevice(is, deviceId)])
+      if (devices.size > 0) changed.push({ demand, devices: [...devices] })
     }
     return changed
   }
 
-  /** A job began (1) or ended (-1) on a device with this value. Answers whether its demand may go elsewhere now. */
-  noteJob(demand: string, value: string | undefined, change: 1 | -1): boolean {
-    return this.#groups.get(demand)?.noteJob(value, change) === true
+  /** A job began (1) or ended (-1) on a device with this value. */
+  noteJob(demand: string, value: string | undefined, change: 1 | -1): Respread {
+    return { demand, devices: this.#groups.get(demand)?.noteJob(value, change) ?? [] }
   }
 
   /** Nothing waits under it any more; once nothing runs either, it is forgotten. */

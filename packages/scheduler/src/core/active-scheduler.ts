@@ -166,11 +166,11 @@ export class ActiveScheduler {
     }
   }
 
-  /** What this demand's filters read beside the devices has changed: all devices are asked again. */
-  demandChanged(key: string): void {
+  /** What this demand's filters read beside the devices has changed: for these devices they are asked again. */
+  demandChanged(key: string, devices: Iterable<number>): void {
     const line = this.#lines.find(key)
     if (line === undefined) return
-    this.#lines.askAll(line)
+    this.#lines.askOf(line, devices)
     this.#hopeless.lookSoon(line)
     if (line.waiting > 0) this.#toLookAt.add(line)
   }
@@ -310,9 +310,11 @@ export class ActiveScheduler {
     const all: PendingWork[] = []
     for (const { line, works } of this.#hopeless.take(nowMs)) {
       this.#lines.settle(line)
-      for (const work of works) this.#left(work, line)
+      for (const work of works) {
+        this.#left(work, line)
+        all.push(work)
+      }
       this.#noteRefused(line, nowMs)
-      all.push(...works)
     }
     return all
   }

@@ -125,9 +125,9 @@ export class LineTable {
     return { gained, lost }
   }
 
-  /** What the filters of this line read beside the devices has changed. */
-  askAll(line: Line): void {
-    for (let each = 0; each < this.#devices.length; each++)
+  /** What the filters of this line read beside the devices has changed for these. */
+  askOf(line: Line, devices: Iterable<number>): void {
+    for (const each of devices)
       if (this.#devices.has(each)) line.setEligible(each, line.demand.admits(each), this.#devices)
   }
 
