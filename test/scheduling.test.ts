@@ -87,6 +87,7 @@ describe('scheduling, on a control plane with simulated devices', () => {
       count: 1,
       examples: [north.deviceId]
     })
+    expect(why.names?.[north.deviceId]).toBe('north')
     expect(why.summary).toContain('1 cordoned')
     await stack.must('POST', `/devices/${south.deviceId}/uncordon`)
     await stack.ended(waiting)

@@ -61,6 +61,9 @@ export const Explanation = Type.Object({
       )
     }),
     { maxItems: 10 }
+  ),
+  names: Type.Optional(
+    Type.Record(Type.String(), Type.String(), { description: 'Of the devices that are mentioned, by their ids' })
   )
 })
 export type Explanation = Static<typeof Explanation>

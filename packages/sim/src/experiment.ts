@@ -53,7 +53,7 @@ export function boundOf({ table, trace, fleet, disturbance, seeds }: Experiment)
   return { goodputPercent: mean(bounds.map((each) => each.goodputPercent)), how: bounds[0]?.how ?? '' }
 }
 
-export function summarize(reports: readonly PolicyReport[]): Omit<Summary, 'predictionError'> {
+function summarize(reports: readonly PolicyReport[]): Omit<Summary, 'predictionError'> {
   const [head] = reports
   if (head === undefined) throw new RangeError('a summary needs at least one seed')
   const intervals = FIGURES.map((figure) => [figure, meanInterval(reports.map((each) => each[figure]))] as const)

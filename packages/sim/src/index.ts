@@ -1,7 +1,7 @@
 export { type Bound, upperBound } from './bound.ts'
 export { ColdStarts } from './cold-starts.ts'
 export { completeModels, type LatencyTable, parseArrivals, parseLatencyTable } from './csv.ts'
-export { boundOf, type Experiment, runPolicy, summarize } from './experiment.ts'
+export { boundOf, type Experiment, runPolicy } from './experiment.ts'
 export { lateEdf, skerry } from './late-policies.ts'
 export { type Cell, compare, matrixOf } from './matrix.ts'
 export { comparisonTable, failureTable, placeSection } from './matrix-markdown.ts'

@@ -85,13 +85,19 @@ export function resourceCommands(program: Command, config: CliConfig): void {
     })
 }
 
-function describe({ summary, rejected, candidates }: Explanation): string {
+function describe({ summary, rejected, candidates, names = {} }: Explanation): string {
+  const nameOf = (id: string): string => names[id] ?? id
   const parts = [summary]
   if (rejected.length > 0)
     parts.push(
       renderTable(
         ['devices', 'filter', 'reason', 'for example'],
-        rejected.map(({ count, filter, reason, examples }) => [String(count), filter, reason, examples.join(' ')])
+        rejected.map(({ count, filter, reason, examples }) => [
+          String(count),
+          filter,
+          reason,
+          examples.map(nameOf).join(' ')
+        ])
       )
     )
   if (candidates.length > 0)
@@ -99,7 +105,7 @@ function describe({ summary, rejected, candidates }: Explanation): string {
       renderTable(
         ['candidate', 'done in', 'runs', 'p50', 'p95', 'chosen'],
         candidates.map(({ device, predictedFinishMs, measured, chosen }) => [
-          device,
+          nameOf(device),
           `${predictedFinishMs.toFixed(1)} ms`,
           measured === undefined ? '-' : String(measured.runs),
           measured === undefined ? '-' : `${measured.p50Ms.toFixed(1)} ms`,

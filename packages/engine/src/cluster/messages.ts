@@ -1,7 +1,7 @@
 import type { Capability, ControlFrame, DeviceFacts, DeviceHealth, DeviceState, Labels, Slots } from '@skerry/contracts'
 import type { EndedEarly } from '@skerry/registry'
 import type { ServedArtifact } from '@skerry/scheduler'
-import type { Release } from '../devices/fleet.ts'
+import type { Release, Slot } from '../devices/fleet.ts'
 import type { CallRef, CallResult, CallRoute } from '../synchronous/call.ts'
 
 /** What the replica that holds a device's socket knows of the device: all that the scheduler needs to begin with. */
@@ -17,7 +17,7 @@ export type ConnectionState = {
   slots: Slots
   health: DeviceHealth | null
   /** By `jobKey`. */
-  running: [key: string, slot: 'infer' | 'convert'][]
+  running: [key: string, slot: Slot][]
   ready: [deployment: string, served: ServedArtifact][]
 }
 

@@ -4,13 +4,13 @@ import type { ServedArtifact } from '@skerry/scheduler'
 import type { ConnectionState } from '../cluster/messages.ts'
 import { slotOf } from '../scheduling/work.ts'
 import type { CallRoute } from '../synchronous/call.ts'
-import { type DeviceLink, jobKey } from './fleet.ts'
+import { type DeviceLink, jobKey, type Slot } from './fleet.ts'
 
 /** A job that reached the device, and when, where that was over this connection. */
 export type Held = {
   jobId: string
   epoch: number
-  slot: 'infer' | 'convert'
+  slot: Slot
   sentAtMs?: number
   dispatchMs?: number
   /** Where its result is awaited, when it has no row. */

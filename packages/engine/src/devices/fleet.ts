@@ -2,6 +2,9 @@ import type { Capability, ControlFrame, DeviceFacts, DeviceHealth, DeviceState, 
 import type { ServedArtifact } from '@skerry/scheduler'
 import type { CallRoute } from '../synchronous/call.ts'
 
+/** Inference and benchmarks share the slots of the one; conversions have their own. */
+export type Slot = keyof Slots
+
 /** When the job was claimed, for its timings; and where its result is awaited, when it has no row. */
 export type Assignment = { claimedAtMs: number; call?: CallRoute }
 
@@ -29,7 +32,7 @@ export type Session = {
   /** What its last heartbeat said, where one came in this session. */
   health: DeviceHealth | null
   /** What occupies a slot there, by job and epoch, until its result came; also jobs that were cancelled meanwhile. */
-  running: Map<string, 'infer' | 'convert'>
+  running: Map<string, Slot>
   ready: Map<string, ServedArtifact>
 }
 
@@ -106,7 +109,7 @@ export class Fleet {
     return true
   }
 
-  hold(deviceId: string, key: string, slot: 'infer' | 'convert'): void {
+  hold(deviceId: string, key: string, slot: Slot): void {
     const session = this.#sessions.get(deviceId)
     if (session === undefined) return
     session.running.set(key, slot)

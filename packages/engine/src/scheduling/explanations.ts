@@ -89,12 +89,12 @@ export class Explanations {
     const { deployment } = terms
     const slot = slotOf(terms.kind)
     const explainer = new Explainer(workRequest(terms), this.#placer.contextFor(terms, leftMs), chosen)
-    let chosenName: string | null = null
+    const names = new Map<string, string>()
     let lastId: string | null = null
     do {
       const page = await devices.standingsAfter(deployment, lastId, PAGE)
       for (const { id, name, state, placement } of page) {
-        if (id === chosen) chosenName = name
+        names.set(id, name)
         const session = this.#fleet.get(id)
         if (session === undefined) {
           explainer.lookAt(absentSnapshot(id, state))
@@ -107,9 +107,19 @@ export class Explanations {
       }
       lastId = page.length < PAGE ? null : (page.at(-1)?.id ?? null)
     } while (lastId !== null)
-    const explanation = explainer.explanation()
-    if (chosen === null || chosenName === null) return explanation
-    return { ...explanation, summary: explanation.summary.replace(chosen, chosenName) }
+    return named(explainer.explanation(), chosen, names)
+  }
+}
+
+/** With the names of the devices that it mentions, and of the chosen one in its summary. */
+function named(explanation: Explanation, chosen: string | null, names: ReadonlyMap<string, string>): Explanation {
+  const { rejected, candidates, summary } = explanation
+  const mentioned = [...rejected.flatMap(({ examples }) => examples), ...candidates.map(({ device }) => device)]
+  const nameOf = (id: string): string => names.get(id) ?? id
+  return {
+    ...explanation,
+    summary: chosen === null ? summary : summary.replace(chosen, nameOf(chosen)),
+    names: Object.fromEntries(mentioned.map((id) => [id, nameOf(id)]))
   }
 }
 

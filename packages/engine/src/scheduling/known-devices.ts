@@ -1,8 +1,7 @@
 import type { DeviceSnapshot } from '@skerry/scheduler'
-import type { Session } from '../devices/fleet.ts'
+import type { Session, Slot } from '../devices/fleet.ts'
 import { Indices } from './indices.ts'
 import { snapshotOf } from './snapshots.ts'
-import type { Slot } from './work.ts'
 
 /** How a device came: its number; whether it was here already as the same kind, and whether it ever was of this kind. */
 export type Arrival = { index: number; kind: string; isUpdate: boolean; isKnown: boolean }

@@ -12,7 +12,7 @@ import {
   type ScoreWeights
 } from '@skerry/scheduler'
 import type { Metrics } from '@skerry/telemetry'
-import { freeSlots, jobKey, MAX_TEMPERATURE_C, type Session } from '../devices/fleet.ts'
+import { freeSlots, jobKey, MAX_TEMPERATURE_C, type Session, type Slot } from '../devices/fleet.ts'
 import { CONVERSION_POOL } from '../jobs/pools.ts'
 import type { Decision, MeasurementWish } from './decision.ts'
 import { Demands } from './demands.ts'
@@ -27,7 +27,6 @@ import {
   demandKey,
   deploymentColumn,
   type PlacedJob,
-  type Slot,
   slotOf,
   type Terms,
   timesOf,

@@ -1,7 +1,6 @@
 import type { DeviceState } from '@skerry/contracts'
 import type { DeviceSnapshot } from '@skerry/scheduler'
-import { freeSlots, type Session } from '../devices/fleet.ts'
-import type { Slot } from './work.ts'
+import { freeSlots, type Session, type Slot } from '../devices/fleet.ts'
 
 type Placements = DeviceSnapshot['placements']
 

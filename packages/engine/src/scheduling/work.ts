@@ -1,5 +1,6 @@
 import type { JobRow, WaitingJob } from '@skerry/registry'
 import type { PendingWork, WorkRequest } from '@skerry/scheduler'
+import type { Slot } from '../devices/fleet.ts'
 import type { ServerClock } from './server-clock.ts'
 
 /** Best-effort work is looked at as if it had this much more time: behind what can be on time, but still tried. */
@@ -15,9 +16,6 @@ export type WorkTimes = { submittedAtMs: number; deadlineMs: number }
 
 /** What of a job decides where it may run. */
 export type Terms = Pick<JobRow, 'id' | 'kind' | 'model' | 'deployment' | 'target_device_id' | 'selector' | 'terms'>
-
-/** Inference and benchmarks share the slots of the one; conversions have their own. */
-export type Slot = 'infer' | 'convert'
 
 export const slotOf = (kind: JobRow['kind']): Slot => (kind === 'conversion' ? 'convert' : 'infer')
 
