@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import type { Explanation, Job, Problem } from '@skerry/contracts'
 import { rowsOf, type SimulatedDevice } from '@skerry/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { skerry } from './cli.ts'
 import { deploy, inputOf, simulatedModel, summingDevice, sumOf } from './simulated-model.ts'
 import { eventually, Stack } from './stack.ts'
 
@@ -75,6 +76,21 @@ describe('scheduling, on a control plane with simulated devices', () => {
     await stack.must('POST', `/jobs/${nowhere}/cancel`)
   })
 
+  it('gives a device that is cordoned or drained by the command line no work until it is taken back', async () => {
+    for (const [change, state] of [
+      ['cordon', 'cordoned'],
+      ['drain', 'draining']
+    ] as const) {
+      expect(await skerry(stack, 'devices', change, 'south')).toBe(`south is ${state}\n`)
+      expect(await skerry(stack, 'devices')).toMatch(new RegExp(`^south +${state} `, 'm'))
+      for (let i = 0; i < 4; i++) expect(await ranOn(await submit())).toEqual([north.deviceId])
+      expect(await skerry(stack, 'devices', 'uncordon', 'south')).toBe('south is online\n')
+      expect(await ranOn(await submit({ selector: { site: 'south' } }))).toEqual([south.deviceId])
+    }
+    await expect(skerry(stack, 'devices', 'cordon', 'nobody')).rejects.toThrow('device-unknown')
+    expect(await skerry(stack, 'deployments', 'list')).toMatch(/^sum-all +ready +south /m)
+  }, 30_000)
+
   it('explains a job that waits, one that ran and one that expired, by every device', async () => {
     await stack.must('POST', `/devices/${south.deviceId}/cordon`)
     const waiting = await submit({ selector: { site: 'south' } })
@@ -94,6 +110,8 @@ describe('scheduling, on a control plane with simulated devices', () => {
     const placed = await explain(waiting)
     expect(placed.candidates.find(({ chosen }) => chosen)?.device).toBe(south.deviceId)
     expect(placed.summary).toContain('placed on south')
+
+    expect(await skerry(stack, 'jobs', 'explain', waiting)).toMatch(/^south .*yes$/m)
 
     const expired = await submit({ deadlineMs: 300, admission: 'best-effort', selector: { site: 'east' } })
     expect((await stack.ended(expired)).state).toBe('expired')

@@ -30,6 +30,14 @@ type ConfigFlags = Flags & {
 /** A device that is connected answers at once, or after it tried another runtime. */
 const ANSWER_WITHIN_MS = 15_000
 
+/** Commands that change what a device is given, as the routes of the same names do. */
+const STATE_CHANGES = {
+  cordon: 'give a device no new work; what it has, it finishes',
+  uncordon: 'give a device work again after cordon or drain',
+  drain: 'the same, before a device is switched off: it is shown as draining',
+  revoke: 'let a device never connect again: its key is void for good'
+}
+
 const SETTINGS: Record<string, DeviceSetting> = {
   slots: 'slots',
   threads: 'threads',
@@ -59,11 +67,22 @@ export function deviceCommands(program: Command, config: CliConfig): void {
   const devices = program.command('devices').description('the fleet, and how its devices run')
   devices
     .command('list', { isDefault: true })
+    .description('all devices: state, runtimes, what they serve and how fast')
     .option('--json')
     .action(async (flags: Flags) => {
       const { items } = await apiClientOf(config).get<{ items: Device[] }>('/devices?limit=1000')
       console.log(flags.json ? JSON.stringify(items) : deviceTable(items))
     })
+  for (const [change, description] of Object.entries(STATE_CHANGES))
+    devices
+      .command(change)
+      .description(description)
+      .argument('<device>', 'name or id')
+      .option('--json')
+      .action(async (device: string, flags: Flags) => {
+        const changed = await apiClientOf(config).post<Device>(`/devices/${encodeURIComponent(device)}/${change}`)
+        console.log(flags.json ? JSON.stringify(changed) : `${changed.name} is ${changed.state}`)
+      })
   devices
     .command('config')
     .description('show or change how a device runs; what its own command line says wins')

@@ -16,6 +16,8 @@ export function resourceCommands(program: Command, config: CliConfig): void {
   program
     .command('deployments')
     .description('what is placed where, and why not elsewhere')
+    .command('list', { isDefault: true })
+    .description('all deployments, a line for each device')
     .option('--json')
     .action(async (flags: Flags) => {
       const { items } = await client().get<Listed<Deployment>>('/deployments?limit=1000')
@@ -40,7 +42,8 @@ export function resourceCommands(program: Command, config: CliConfig): void {
   const jobs = program.command('jobs').description('inferences, conversions, benchmarks')
   jobs
     .command('list', { isDefault: true })
-    .option('--state <state>')
+    .description('the newest jobs')
+    .option('--state <state>', 'queued, running, succeeded, failed, cancelled or expired')
     .option('--limit <n>', 'at most', '20')
     .option('--json')
     .action(async (flags: Flags & { state?: string; limit: string }) => {
