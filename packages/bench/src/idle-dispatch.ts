@@ -14,7 +14,7 @@ const JOBS = 1_000
 const FIRST = 50
 /**
  * One after the other, between the two rounds: V8 goes on compiling what a single job runs through for thousands of jobs, and
- * each time it holds a core for up to 20 ms.
+ * each time it holds a core for milliseconds.
  */
 const WARM_UP = 4_000
 const GAP_MS = 10
