@@ -85,15 +85,6 @@ export class DeploymentRegistry {
     return toDeployment(row)
   }
 
-  /** How far each device is with it; empty where there is no such deployment. */
-  async placements(name: string): Promise<{ device: string; state: PlacementState; reason: string | null }[]> {
-    const { rows } = await this.#db.pool.query<{ device: string; state: PlacementState; reason: string | null }>(
-      'SELECT device_id AS device, state, reason FROM placements WHERE deployment = $1',
-      [name]
-    )
-    return rows
-  }
-
   async list(limit: number, pageToken: string | undefined): Promise<PageOf<Deployment>> {
     const after = decodePageToken(pageToken)
     const rows = await this.#db.prisma.deployment.findMany({

@@ -28,6 +28,9 @@ export type NewDevice = {
   slots: Slots
   facts: DeviceFacts
 }
+/** Before all others: where pages begin. */
+const LEAST_UUID = '00000000-0000-0000-0000-000000000000'
+
 /** Where a device stands, and with one deployment's model. */
 export type DeviceStanding = {
   id: string
@@ -35,7 +38,6 @@ export type DeviceStanding = {
   state: DeviceState
   placement?: { state: PlacementState; reason: string | null }
 }
-const LEAST_UUID = '00000000-0000-0000-0000-000000000000'
 type StandingRow = Pick<DeviceRow, 'id' | 'name' | 'connected' | 'cordoned' | 'draining'> & {
   placement: PlacementState | null
   reason: string | null
@@ -214,8 +216,7 @@ export class DeviceRegistry {
 
   /** Not revoked ones, a page at a time by id. */
   async recordsAfter(afterId: string | null, limit: number): Promise<DeviceRecord[]> {
-    const where = 'revoked_at IS NULL AND ($1::uuid IS NULL OR id > $1) ORDER BY id LIMIT $2'
-    return this.#records(where, [afterId, limit])
+    return this.#records('revoked_at IS NULL AND id > $1 ORDER BY id LIMIT $2', [afterId ?? LEAST_UUID, limit])
   }
 
   /** Of devices that are not revoked, a page at a time by id: what an explanation counts, and no more. */
